@@ -1,0 +1,54 @@
+# The commands of this project. `make` alone lists them. Everything runs inside .venv, which `install` keeps in step
+# with requirements.lock; nothing needs to be activated by hand.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test check fmt bench lock clean
+
+help: ## list these commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked dependencies into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+install: $(STAMP) ## create .venv with the locked dependencies (quick when nothing changed)
+
+run: install ## start the gateway on 127.0.0.1:8080 and print how to log in
+	@$(BIN)/codexproxy serve
+
+demo: install ## the same against the built-in simulated upstream, with demo accounts
+	@$(BIN)/codexproxy serve --demo
+
+test: install ## run the whole test suite (SQLite; also PostgreSQL and Redis when TEST_DATABASE_URL / TEST_REDIS_URL are set)
+	@$(BIN)/python -m pytest
+
+check: install ## everything that CI checks: format, lint, types, import contracts, migrations, tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/pyright
+	@$(BIN)/mypy
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py check
+	@$(BIN)/python -m pytest
+
+fmt: install ## format and fix what can be fixed automatically
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: install ## measure the gateway against a direct connection; writes docs/benchmark.md figures
+	@$(BIN)/python -m tests.perf.bench
+
+lock: ## resolve the dependencies again (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+clean: ## remove the virtual environment and caches (never data)
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build *.egg-info
