@@ -1,0 +1,192 @@
+"""The interfaces of a wire protocol. One file (or folder) of `protocols/` implements `Codec` and registers itself.
+
+The flow decodes in two steps so that the relay lane pays only for what it needs: `open_request` parses once and
+tells what routing must know; `decode_request` builds the whole IR, for the translate lane only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from translation.errors import GatewayError
+from translation.ir.events import Event, FinishReason
+from translation.ir.request import GenerateRequest, Identity
+from translation.ir.response import GenerateResponse
+from translation.ir.usage import Usage
+from translation.wire.ids import Ids
+
+Operation = Literal["generate", "models", "model", "not_served"]
+
+
+class Route(Struct, frozen=True):
+    """A path a codec serves. `path` may hold one `{name}` segment; `operation` says what the flow does there."""
+
+    method: str
+    path: str
+    operation: Operation = "generate"
+
+
+class WireContext(Struct, frozen=True, kw_only=True):
+    """What a codec may know of a request besides its body: lower-case headers, path parameters, query, time, ids."""
+
+    headers: Mapping[str, str] = {}
+    path: str = ""
+    params: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    now_s: float = 0.0
+    ids: Ids = Ids()
+
+
+class OpenedRequest(Struct, kw_only=True):
+    """A parsed body and what routing and admission need of it. `body` is the client's own JSON object."""
+
+    model: str
+    stream: bool
+    body: dict[str, Any]
+    identity: Identity
+    context: WireContext
+    previous_response_id: str | None = None
+
+
+class Quirks(Struct, frozen=True, kw_only=True):
+    """What an encoder may have to bend for an upstream. Flags say what the wire does, never who it is.
+
+    `subset`: the upstream refuses sampling knobs, limits, storage and user fields (they are dropped and listed).
+    `efforts`: reasoning efforts the model knows, lowest first; empty means any. `max_name_chars`: longest tool name.
+    """
+
+    subset: bool = False
+    efforts: tuple[str, ...] = ()
+    max_name_chars: int = 64
+    max_id_chars: int = 64
+    hosted_tools: tuple[str, ...] = ("web_search", "image_generation")
+    service_tiers: tuple[str, ...] = ("priority", "flex")
+
+
+class RelayTarget(Struct, frozen=True, kw_only=True):
+    """What the relay lane writes into the client's own body before it leaves."""
+
+    model: str
+    prompt_cache_key: str | None = None
+    effort: str | None = None
+    service_tier: str | None = None
+    quirks: Quirks = Quirks()
+    drops_reasoning: bool = False
+    """Leave reasoning items out: the upstream refused their proofs (spec/translation.md §3.4)."""
+
+
+class WireError(Struct, frozen=True):
+    """An error as the client's dialect writes it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class ModelInfo(Struct, frozen=True, kw_only=True):
+    """What a model listing shows."""
+
+    id: str
+    display_name: str = ""
+    description: str = ""
+    owned_by: str = ""
+    created: int = 0
+    context_window: int | None = None
+    max_context_window: int | None = None
+    max_output_tokens: int | None = None
+    efforts: tuple[str, ...] = ()
+    default_effort: str | None = None
+    input_modalities: tuple[str, ...] = ("text",)
+    service_tiers: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+    is_hidden: bool = False
+
+
+class StreamDecoder(Protocol):
+    """Upstream bytes in, legal events out. `feed` per network chunk, `finish` at end of file."""
+
+    def feed(self, chunk: bytes) -> list[Event]: ...
+
+    def finish(self) -> list[Event]: ...
+
+
+class StreamEncoder(Protocol):
+    """Legal events in, client bytes out; all events of a chunk in one call, so that they leave in one write."""
+
+    def encode(self, events: Sequence[Event]) -> bytes: ...
+
+    def heartbeat(self) -> bytes:
+        """Bytes that keep an idle client connection alive; may be empty when none is legal yet."""
+        ...
+
+
+class Tap(Protocol):
+    """The relay lane's reader: passes a stream through, edits what must not reach the client, learns the outcome.
+
+    After the end: `usage`, `finish_reason`, `error`, `response_id`, `done`. `has_output` turns true with the first
+    output event: the commit point. `feed` returns what the client gets of this chunk.
+    """
+
+    usage: Usage | None
+    finish_reason: FinishReason | None
+    error: GatewayError | None
+    response_id: str
+    done: bool
+    has_output: bool
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End the stream with `error` in the client's dialect; for failures the upstream could not put in words."""
+        ...
+
+    def heartbeat(self) -> bytes: ...
+
+    def collected(self) -> bytes:
+        """The whole answer as the protocol's collected body; for clients that did not ask for a stream.
+
+        Raises: the GatewayError that ended the stream.
+        """
+        ...
+
+
+class Codec(Protocol):
+    """Both directions of one wire protocol."""
+
+    name: str
+    routes: tuple[Route, ...]
+    stream_media_type: str
+
+    # client side
+    def open_request(self, body: bytes, context: WireContext) -> OpenedRequest: ...
+
+    def decode_request(self, opened: OpenedRequest) -> GenerateRequest: ...
+
+    def encoder(self, opened: OpenedRequest) -> StreamEncoder: ...
+
+    def encode_response(self, response: GenerateResponse, opened: OpenedRequest) -> bytes: ...
+
+    def encode_error(self, error: GatewayError) -> WireError: ...
+
+    def encode_models(self, models: Sequence[ModelInfo], context: WireContext) -> bytes: ...
+
+    def encode_model(self, model: ModelInfo, context: WireContext) -> bytes: ...
+
+    # upstream side
+    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> bytes: ...
+
+    def decoder(self) -> StreamDecoder: ...
+
+    # relay lane
+    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
+        """Return why the client's own body cannot be relayed, or None when it can."""
+        ...
+
+    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> bytes: ...
+
+    def tap(self, opened: OpenedRequest) -> Tap: ...

@@ -1,0 +1,26 @@
+"""Finds the codecs: every module or package in `protocols/` that has a `CODEC`. Closed after import."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+from translation import protocols
+from translation.codec import Codec
+
+
+@cache
+def codecs() -> dict[str, Codec]:
+    """All codecs by name."""
+    found: dict[str, Codec] = {}
+    for module in pkgutil.iter_modules(protocols.__path__):
+        codec = getattr(importlib.import_module(f"translation.protocols.{module.name}"), "CODEC", None)
+        if codec is not None:
+            found[codec.name] = codec
+    return found
+
+
+def get(name: str) -> Codec:
+    """Return the codec called `name`. Raises: KeyError."""
+    return codecs()[name]
