@@ -1,0 +1,177 @@
+"""Chooses an account and takes one of its slots; learns from outcomes. Pure over the shared state's operations.
+
+A `Lease` is freed by one synchronous, idempotent, thread-safe `release`, from three places: the flow's `finally`, the
+response's `close`, and the shared state's TTL as the reaper. Never imports Django; facts for the database leave
+through `on_fact`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+from accounts import health, rotation
+from accounts.values import AccountView
+from translation.errors import GatewayError, NoCapacity, UpstreamBlocked
+
+AFFINITY_TTL_S = 4 * 3600.0
+"""How long a conversation remembers its account (spec/operations.md §22)."""
+UNSUPPORTED_TTL_S = 6 * 3600.0
+"""How long an account is passed over for a model its plan refused."""
+BUSY_RETRY_S = 2.0
+
+
+class State(Protocol):
+    """The part of the shared state the pool needs; see `codexproxy/gateway/state/contract.py`."""
+
+    async def acquire(self, candidates: Sequence[Any], *, spread: bool, ttl_s: float, now: float) -> Any: ...
+    def release(self, grant: Any) -> None: ...
+    def prolong(self, grant: Any, *, ttl_s: float, now: float) -> None: ...
+    async def cool(self, key: str, *, until: float, reason: str) -> None: ...
+    async def cooldowns(self, keys: Sequence[str], *, now: float) -> dict[str, Any]: ...
+    async def count(self, key: str, *, ttl_s: float, now: float) -> int: ...
+    async def remember(self, key: str, value: str, *, ttl_s: float, now: float) -> None: ...
+    async def recall(self, key: str, *, now: float) -> str | None: ...
+    async def forget(self, key: str) -> None: ...
+
+
+class Lease:
+    """One slot of one account, held by whoever streams from it."""
+
+    __slots__ = ("_grant", "_state", "account", "is_released")
+
+    def __init__(self, state: State, grant: Any, account: AccountView) -> None:
+        self._state = state
+        self._grant = grant
+        self.account = account
+        self.is_released = False
+
+    def release(self) -> None:
+        """Give the slot back; further calls do nothing."""
+        if not self.is_released:
+            self.is_released = True
+            self._state.release(self._grant)
+
+    def prolong(self, *, ttl_s: float, now: float) -> None:
+        """Say that the stream still lives, so that the reaper leaves it alone."""
+        if not self.is_released:
+            self._state.prolong(self._grant, ttl_s=ttl_s, now=now)
+
+
+FactSink = Callable[[str, health.Penalty], None]
+CandidateMaker = Callable[[str, int], Any]
+
+
+class AccountPool:
+    """Leases slots of accounts. Holds no counters of its own: they live in the shared state."""
+
+    def __init__(self, state: State, make_candidate: CandidateMaker, on_penalty: FactSink, lease_ttl_s: float) -> None:
+        self._state = state
+        self._make_candidate = make_candidate
+        self._on_penalty = on_penalty
+        self._lease_ttl_s = lease_ttl_s
+
+    async def lease(
+        self,
+        accounts: Sequence[AccountView],
+        *,
+        model: str,
+        strategy: str,
+        conversation: str | None,
+        exclude: Collection[str],
+        now: float,
+    ) -> Lease:
+        """Take a slot for `model`, on the conversation's account if it is good, else by `strategy`.
+
+        Raises: NoCapacity, which says why and when it is worth another try.
+        """
+        usable = [account for account in accounts if account.is_usable and account.id not in exclude]
+        if usable:
+            usable = await self._without_unsupported(usable, model, now)
+        ready = [account for account in usable if account.cooling_until <= now]
+        if ready:
+            grant = await self._acquire(ready, strategy, conversation, now)
+            if grant is not None:
+                account = next(account for account in ready if account.id == grant.holder)
+                if conversation is not None:
+                    await self._state.remember(f"aff:{conversation}", account.id, ttl_s=AFFINITY_TTL_S, now=now)
+                return Lease(self._state, grant, account)
+        raise await self._no_capacity(accounts, usable, exclude, now)
+
+    async def report(self, account: AccountView, error: GatewayError, *, now: float) -> None:
+        """Let an account bear the consequences of `error`; a client's hang-up or a bad request has none."""
+        blocks = 0
+        if isinstance(error, UpstreamBlocked):
+            blocks = await self._state.count(f"blocks:{account.id}", ttl_s=health.BLOCK_MEMORY_S, now=now)
+        penalty = health.penalty(error, now=now, blocks_in_a_row=blocks)
+        if penalty is not None:
+            await self._state.cool(account.id, until=penalty.cool_until, reason=penalty.reason)
+            self._on_penalty(account.id, penalty)
+
+    async def report_success(self, account: AccountView) -> None:
+        """End the count of blocks in a row."""
+        await self._state.forget(f"blocks:{account.id}")
+
+    async def mark_unsupported(self, account: AccountView, model: str, *, now: float) -> None:
+        """Remember that the account's plan lacks `model`."""
+        await self._state.remember(f"lacks:{account.id}:{model}", "1", ttl_s=UNSUPPORTED_TTL_S, now=now)
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    async def _acquire(self, ready: list[AccountView], strategy: str, conversation: str | None, now: float) -> Any:
+        preferred = await self._state.recall(f"aff:{conversation}", now=now) if conversation is not None else None
+        if preferred is not None:
+            owner = [self._make_candidate(a.id, a.max_concurrency) for a in ready if a.id == preferred]
+            if owner:
+                grant = await self._state.acquire(owner, spread=False, ttl_s=self._lease_ttl_s, now=now)
+                if grant is not None:
+                    return grant
+        turn = await self._state.count("turn", ttl_s=86_400.0, now=now) if strategy == "round_robin" else 0
+        ordered = [self._make_candidate(a.id, a.max_concurrency) for a in rotation.order(strategy, ready, turn)]
+        return await self._state.acquire(ordered, spread=strategy == "least_used", ttl_s=self._lease_ttl_s, now=now)
+
+    async def _without_unsupported(self, accounts: list[AccountView], model: str, now: float) -> list[AccountView]:
+        return [
+            account for account in accounts if await self._state.recall(f"lacks:{account.id}:{model}", now=now) is None
+        ]
+
+    async def _no_capacity(
+        self, accounts: Sequence[AccountView], usable: list[AccountView], exclude: Collection[str], now: float
+    ) -> NoCapacity:
+        """Say why nothing could be leased, and when it is worth another try."""
+        if not accounts:
+            return NoCapacity("No available accounts: none has been added yet. Add one in the dashboard.")
+        working = [account for account in accounts if account.is_usable]
+        resting = await self._state.cooldowns([account.id for account in working], now=now)
+        ends = [
+            max(account.cooling_until, resting[account.id].until if account.id in resting else 0.0)
+            for account in working
+        ]
+        if working and all(end > now for end in ends):
+            wait_s = max(1.0, min(ends) - now)
+            return NoCapacity(
+                f"All accounts are resting because of their limits; the first is back in {_words(wait_s)}.",
+                status=429,
+                code="rate_limit_exceeded",
+                error_type="rate_limit_error",
+                retry_after_s=wait_s,
+            )
+        if usable:
+            return NoCapacity(
+                "All accounts are busy with as many requests as they may run at once. Try again in a moment.",
+                status=429,
+                code="rate_limit_exceeded",
+                error_type="rate_limit_error",
+                retry_after_s=BUSY_RETRY_S,
+            )
+        if exclude:
+            return NoCapacity("No available accounts: those that were tried failed, and there is no other.")
+        return NoCapacity("No available accounts: every account needs a login, is paused or lacks this model.")
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,68 @@
+"""What the hot path knows of accounts and api keys: frozen views, loaded from rows by `loader.py`.
+
+Never imports Django. Times are unix seconds.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from providers.contract import Credential, RateLimits
+
+
+class AccountView(Struct, frozen=True, kw_only=True):
+    """One upstream login, as the pool sees it. `token_expires_at` None means unknown.
+
+    `cooling_until`/`cooling_reason` are the persisted part of a cooldown; the shared state knows the live part.
+    """
+
+    id: str
+    provider: str
+    credential: Credential
+    label: str = ""
+    email: str = ""
+    plan: str | None = None
+    is_usable: bool = True
+    unusable_reason: str = ""
+    max_concurrency: int = 3
+    token_expires_at: float | None = None
+    has_refresh_token: bool = False
+    cooling_until: float = 0.0
+    cooling_reason: str = ""
+    request_count: int = 0
+    last_used_at: float = 0.0
+    window_reset_at: float | None = None
+    egress: str | None = None
+
+
+class ApiKeyView(Struct, frozen=True, kw_only=True):
+    """One credential of a client. Empty `allowed_models` means every model."""
+
+    id: int
+    user_id: int
+    name: str
+    prefix: str
+    is_active: bool = True
+    inactive_reason: str = ""
+    is_admin: bool = False
+    expires_at: float | None = None
+    allowed_models: tuple[str, ...] = ()
+    max_concurrency: int | None = None
+
+
+class AccountReport(Struct, frozen=True, kw_only=True):
+    """What the hot path learned about one account; flows up in batches to `services.accounts_report`.
+
+    `rejection` is `AccountRejected.reason` (expired, invalidated, banned, forbidden, payment) or empty; `message` is
+    the upstream's own words. Times are unix seconds.
+    """
+
+    account_id: str
+    requests: int = 0
+    used_at: float | None = None
+    cooling_until: float | None = None
+    cooling_reason: str = ""
+    limits: RateLimits | None = None
+    limits_at: float | None = None
+    rejection: str = ""
+    message: str = ""

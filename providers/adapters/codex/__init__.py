@@ -1,0 +1,91 @@
+"""The ChatGPT Codex backend: where it is, how it is signed, what its failures and limit headers mean.
+
+`build` follows the header order of the current official CLI (spec/wire.md §2.1, spec/clients.md §1.2); `errors.py`
+classifies after §6, `limits.py` reads §5.1. No translation here: the codec speaks the wire.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+
+from providers.adapters.codex.errors import classify
+from providers.adapters.codex.limits import read_limits
+from providers.contract import Conversation, Credential, RateLimits, Target, UpstreamRequest
+from translation.errors import UpstreamError
+
+CLIENT_VERSION = "0.169.0"
+"""The official CLI whose header set this adapter follows; checked 2026-11."""
+ORIGINATOR = "codex_cli_rs"
+USER_AGENT = f"{ORIGINATOR}/{CLIENT_VERSION} (Debian 12.0.0; x86_64) unknown"
+
+SUBAGENTS = ("review", "compact", "memory_consolidation", "collab_spawn")
+"""Labels of `x-openai-subagent` that are passed on; anything else a client sends is ignored (edge case 206)."""
+RELAYED_REQUEST_HEADERS = ("x-codex-beta-features", "x-codex-turn-state", "x-openai-internal-codex-responses-lite")
+RELAYED_RESPONSE_PREFIXES = ("x-codex-", "x-models-etag", "openai-model", "x-reasoning-included")
+
+
+class CodexProvider:
+    """Implements `providers.contract.Provider` for the Codex backend at `base_url`."""
+
+    name = "codex"
+    codec = "openai-responses"
+
+    def __init__(self, base_url: str) -> None:
+        self._responses_url = f"{base_url}/codex/responses"
+
+    def build(self, body: bytes, credential: Credential, target: Target, conversation: Conversation) -> UpstreamRequest:
+        """Sign `body`; see the contract. `authorization` and `content-type` are the backend's only hard demands."""
+        key, client = conversation.key, conversation.headers
+        headers: list[tuple[str, str]] = []
+        for name in RELAYED_REQUEST_HEADERS:
+            value = client.get(name)
+            if value:
+                headers.append((name, value))
+        headers.append(("x-codex-window-id", f"{key}:{_window_number(client)}"))
+        subagent = client.get("x-openai-subagent")
+        if subagent in SUBAGENTS:
+            headers.append(("x-openai-subagent", subagent))
+        headers += (
+            ("x-client-request-id", key),
+            ("session-id", key),
+            ("thread-id", key),
+            ("accept", "text/event-stream"),
+            ("content-type", "application/json"),
+            ("authorization", f"Bearer {credential.token.reveal()}"),
+        )
+        if credential.upstream_account_id:
+            headers.append(("chatgpt-account-id", credential.upstream_account_id))
+        if credential.is_fedramp:
+            headers.append(("x-openai-fedramp", "true"))
+        headers += (("originator", ORIGINATOR), ("user-agent", USER_AGENT))
+        return UpstreamRequest(method="POST", url=self._responses_url, headers=tuple(headers), body=body)
+
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> UpstreamError:
+        """See the contract."""
+        return classify(status, headers, body, now_s)
+
+    def limits(self, headers: Mapping[str, str], now_s: float) -> RateLimits | None:
+        """See the contract."""
+        return read_limits(headers, now_s)
+
+    def relayed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return limits, turn state and model headers; nothing that identifies the account or the edge."""
+        return {name: value for name, value in headers.items() if name.startswith(RELAYED_RESPONSE_PREFIXES)}
+
+
+def conversation_key(scope: str, client_key: str) -> str:
+    """Return the id under which one account sees a conversation: stable, and different for every account.
+
+    The client's own key never leaves, so that the same conversation on two accounts shares no identifier
+    (spec/wire.md §2.2).
+    """
+    digest = hashlib.sha256(f"conversation\0{scope}\0{client_key}".encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def _window_number(client: Mapping[str, str]) -> str:
+    """Codex clients count their context windows after the colon; everyone else is in the first."""
+    number = client.get("x-codex-window-id", "").rpartition(":")[2]
+    return number if number.isdecimal() and len(number) < 6 else "0"

@@ -1,0 +1,185 @@
+"""The data plane: pooled connections through pyreqwest, one client per egress. Measured choice, see ADR-0002.
+
+`read` returns everything that has already arrived, so that a burst of events costs one await and one write. Never
+follows redirects, never decompresses (a buffering decompressor would hold back events), never reads environment
+proxies, never keeps cookies.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Generator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.proxy import ProxyBuilder
+
+from providers.contract import UpstreamRequest
+from translation.errors import UpstreamUnreachable
+
+CONNECT_TIMEOUT_S = 15.0
+MAX_CLIENTS = 256
+"""One per egress; the least recently used goes first."""
+COALESCE_BYTES = 256 * 1024
+"""No more than this is gathered into one read, so that a fast upstream cannot outrun back-pressure."""
+
+
+class PyreqwestTransport:
+    """Implements `providers.contract.Transport`."""
+
+    def __init__(self) -> None:
+        self._clients: OrderedDict[str | None, Client] = OrderedDict()
+
+    async def open(self, request: UpstreamRequest, egress: str | None) -> PyreqwestStream:
+        """Send `request`; see the contract."""
+        outgoing = (
+            self._client(egress)
+            .request(request.method, request.url)
+            .headers(list(request.headers))
+            .body_bytes(request.body)
+            .streamed_read_buffer_limit(0)  # anything else holds back the first event until the buffer is full
+            .build_streamed()
+        )
+        try:
+            response = await outgoing.__aenter__()
+        except PyreqwestError as error:
+            raise _unreachable(error) from None
+        return PyreqwestStream(outgoing, response)
+
+    async def close(self) -> None:
+        """Close all pooled connections."""
+        while self._clients:
+            _, client = self._clients.popitem()
+            await client.close()
+
+    def _client(self, egress: str | None) -> Client:
+        client = self._clients.get(egress)
+        if client is None:
+            client = self._clients[egress] = _build_client(egress)
+            if len(self._clients) > MAX_CLIENTS:
+                self._clients.popitem(last=False)  # its open streams keep it alive until they end
+        else:
+            self._clients.move_to_end(egress)
+        return client
+
+
+class PyreqwestStream:
+    """Implements `providers.contract.UpstreamStream`."""
+
+    __slots__ = ("_pending", "_reader", "_request", "_waiting_on", "headers", "status")
+
+    def __init__(self, request: Any, response: Any) -> None:
+        self._request = request
+        self._reader = response.body_reader
+        self._pending: Any = None
+        self._waiting_on: Any = None
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    async def read(self) -> bytes:
+        """Return all bytes that have arrived, at least one chunk; b"" at the end."""
+        try:
+            return await _Arrived(self)
+        except PyreqwestError as error:
+            raise _unreachable(error) from None
+
+    async def close(self) -> None:
+        """Let the connection go; a connection read to its end returns to the pool."""
+        if self._pending is not None:
+            self._pending.close()
+            self._pending = self._waiting_on = None
+        request, self._request = self._request, None
+        if request is not None:
+            await request.__aexit__(None, None, None)
+
+
+class _Arrived:
+    """Awaitable: waits for one chunk, then takes along every further chunk that needs no waiting.
+
+    `read_chunk` completes without suspending when its chunk is there. The first one that would suspend is kept,
+    with the future it waits on, and continued by the next read.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: PyreqwestStream) -> None:
+        self._stream = stream
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        stream = self._stream
+        first = yield from self._first(stream)
+        if first is None:
+            return b""
+        pieces = [bytes(first)]
+        size = len(pieces[0])
+        while size < COALESCE_BYTES:
+            step = stream._reader.read_chunk().__await__()
+            try:
+                stream._waiting_on = next(step)
+            except StopIteration as arrived:
+                if arrived.value is None:
+                    stream._pending = _ended()
+                    stream._waiting_on = None
+                    break
+                pieces.append(bytes(arrived.value))
+                size += len(pieces[-1])
+            else:
+                stream._pending = step
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    @staticmethod
+    def _first(stream: PyreqwestStream) -> Generator[Any, Any, Any]:
+        step = stream._pending
+        if step is None:
+            return (yield from stream._reader.read_chunk().__await__())
+        waiting_on, stream._pending, stream._waiting_on = stream._waiting_on, None, None
+        if waiting_on is None:
+            return (yield from step)
+        while True:
+            try:
+                sent = yield waiting_on
+            except BaseException as interruption:
+                try:
+                    waiting_on = step.throw(interruption)
+                except StopIteration as done:
+                    return done.value
+            else:
+                try:
+                    waiting_on = step.send(sent)
+                except StopIteration as done:
+                    return done.value
+
+
+def _ended() -> Generator[Any, Any, None]:
+    """A step that is complete at once: the stream has ended."""
+    return
+    yield
+
+
+def _build_client(egress: str | None) -> Client:
+    builder = (
+        ClientBuilder()
+        .gzip(False)
+        .brotli(False)
+        .zstd(False)
+        .deflate(False)
+        .follow_redirects(False)
+        .referer(False)
+        .http2(True)
+        .http1_lower_case_headers()
+        .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
+        .tcp_keepalive(timedelta(seconds=30))
+        .pool_idle_timeout(timedelta(seconds=90))
+    )
+    builder = builder.no_proxy() if egress is None else builder.proxy(ProxyBuilder.all(egress))
+    return builder.build()
+
+
+def _unreachable(error: PyreqwestError) -> UpstreamUnreachable:
+    """Name the kind of failure; the library's own text may hold addresses and stays in the operator's log."""
+    return UpstreamUnreachable(
+        f"The upstream could not be reached or broke the connection ({type(error).__name__}).", detail=str(error)
+    )
