@@ -1,0 +1,215 @@
+"""A lean ASGI door for the protocol routes: the same Ninja operations, without Django's per-request thread.
+
+Django's own handler opens a thread-sensitive context, fires sync signal receivers and closes responses in a thread:
+two thirds of the cost of a streamed request (ADR-0003). None of it is needed where no sync ORM work runs, which is
+the hot path's rule; everything else goes on to Django. A client that leaves cancels its request at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import zstandard
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from codexproxy.api.wire import WireApi, WireReply, WireRoute
+from codexproxy.gateway.tasks import spawn
+from codexproxy.gateway.types import ClientRequest
+from translation.codec import Codec
+from translation.errors import GatewayError, InvalidRequest, RequestTooLarge
+from translation.wire.ids import Ids
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_QUERY_FIELDS = 50
+
+
+class WireRequest(HttpRequest):
+    """A Django request that carries the gateway's own; what Ninja touches is there, nothing is parsed twice."""
+
+    def __init__(self, request: ClientRequest, codec: Codec) -> None:
+        super().__init__()
+        self.wire_codec = codec
+        self.method = request.method
+        self.path = self.path_info = request.path
+        self.client_request = request
+        self.META = {"REQUEST_METHOD": request.method}
+
+    @property
+    def body(self) -> bytes:
+        """The whole body, decompressed."""
+        return self.client_request.body
+
+
+class LeanDoor:
+    """ASGI app: protocol routes to their operation, everything else to `django_app`."""
+
+    def __init__(self, api: WireApi, django_app: ASGIApp, max_body_bytes: Callable[[], int]) -> None:
+        self._api = api
+        self._django_app = django_app
+        self._max_body_bytes = max_body_bytes
+        self._ids = Ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        found = self._api.find(scope["method"], scope["path"])
+        if found is None:
+            await self._django_app(scope, receive, send)
+            return
+        route, params = found
+        client = AsgiClient(send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        request_id = self._ids.mint("req_")
+        try:
+            body = await _read_body(receive, headers, self._max_body_bytes())
+        except GatewayError as error:
+            await _refuse(route, client, error, request_id)
+            return
+        except ClientLeft:
+            return
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=MAX_QUERY_FIELDS)) if scope[
+            "query_string"
+        ] else {}
+        peer = scope.get("client")
+        request = ClientRequest(
+            method=scope["method"], path=scope["path"], headers=headers, body=body, params=params, query=query,
+            peer=peer[0] if peer else "", request_id=request_id,
+        )  # fmt: skip
+        await self._answer(route, request, receive, client)
+
+    async def _answer(self, route: WireRoute, request: ClientRequest, receive: Receive, client: AsgiClient) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # ASGI servers run every request in a task
+        watcher = spawn(_cancel_when_gone(receive, task, client), "client watcher")
+        try:
+            response = await route.operation.run(WireRequest(request, route.codec), **request.params)
+            if isinstance(response, WireReply):
+                await response.run(client)
+            else:
+                await _send_response(client, response)
+        except asyncio.CancelledError:
+            if not client.is_gone:
+                raise  # the server shuts down
+            task.uncancel()
+        finally:
+            watcher.cancel()
+
+
+class ClientLeft(Exception):
+    """The client went away before its body was complete."""
+
+
+class AsgiClient:
+    """Implements `gateway.types.ClientStream` over ASGI messages."""
+
+    __slots__ = ("_send", "is_gone", "is_writing", "started")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+        self.is_writing = False
+        self.is_gone = False
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """See `ClientStream.start`."""
+        self.started = True
+        encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+
+    async def write(self, data: bytes) -> None:
+        """See `ClientStream.write`; the server's own flow control is the back-pressure."""
+        self.is_writing = True
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        finally:
+            self.is_writing = False
+
+    async def end(self) -> None:
+        """See `ClientStream.end`."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """See `ClientStream.reply`."""
+        await self.start(status, {**headers, "content-length": str(len(body))})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _cancel_when_gone(receive: Receive, task: asyncio.Task[Any], client: AsgiClient) -> None:
+    """Wait for the client to leave; then cancel its request, which frees the lease and the upstream."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    client.is_gone = True
+    task.cancel()
+
+
+async def _read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
+    """Return the whole body, decompressed.
+
+    Raises: RequestTooLarge, InvalidRequest (broken compression), ClientLeft.
+    """
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        piece = message.get("body", b"")
+        if piece:
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+        if not message.get("more_body"):
+            break
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    encoding = headers.get("content-encoding")
+    return _decompress(body, encoding.strip().lower(), limit) if encoding else body
+
+
+def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo gzip, deflate or zstd (Codex CLI compresses with zstd), never beyond `limit` bytes."""
+    try:
+        if encoding == "identity":
+            return body
+        if encoding == "zstd":
+            with zstandard.ZstdDecompressor().stream_reader(body) as reader:
+                plain = reader.read(limit + 1)
+        elif encoding in ("gzip", "deflate"):
+            decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+            plain = decoder.decompress(body, limit + 1)
+        else:
+            raise InvalidRequest(f"The content encoding '{encoding[:40]}' is not supported; use zstd or gzip.", status=415)
+    except (zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError):
+        raise InvalidRequest(f"The request body is not valid {encoding}.", code="invalid_encoding") from None
+    if len(plain) > limit:
+        raise _too_large(limit)
+    return plain
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The request body is larger than {limit // (1024 * 1024)} MiB, the limit of this gateway.")
+
+
+async def _refuse(route: WireRoute, client: AsgiClient, error: GatewayError, request_id: str) -> None:
+    answer = route.codec.encode_error(error)
+    headers = {"content-type": "application/json", "x-request-id": request_id, "connection": "close", **answer.headers}
+    await client.reply(answer.status, headers, answer.body)
+
+
+async def _send_response(client: AsgiClient, response: HttpResponseBase) -> None:
+    """Send an ordinary response of an operation."""
+    headers = {name.lower(): value for name, value in response.items()}
+    headers.pop("content-length", None)
+    await client.reply(response.status_code, headers, getattr(response, "content", b""))

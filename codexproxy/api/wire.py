@@ -1,0 +1,214 @@
+"""The protocol routes: one Ninja operation for every route a codec declares. Raw body in, bytes out, no schemas.
+
+The only place that turns a request into `ClientRequest` work for the flow. Every operation has `KeyAuth`; errors,
+whatever raised them, leave in the dialect of the route's codec. The operations appear in the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from ninja import NinjaAPI
+from ninja.operation import AsyncOperation
+
+from accounts.values import ApiKeyView
+from codexproxy.gateway.catalog import visible_model, visible_models
+from codexproxy.gateway.flow import Gateway
+from codexproxy.gateway.types import ClientRequest, ClientStream
+from translation import registry
+from translation.codec import Codec, Route, WireContext
+from translation.errors import GatewayError, MethodNotAllowed, RouteNotFound
+
+
+class KeyAuth:
+    """Step 1 of the flow as Ninja's authentication: an api key in any of the places clients put it.
+
+    A failure raises the typed error, which leaves in the dialect of the route.
+    """
+
+    openapi_name = "apiKey"
+    openapi_type = "http"
+    openapi_scheme = "bearer"
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.openapi_security_schema = {"type": "http", "scheme": "bearer"}
+
+    def __call__(self, request: HttpRequest) -> ApiKeyView:
+        call: ClientRequest = request.client_request  # type: ignore[attr-defined]
+        return self._gateway.authenticate(call.headers, call.query)
+
+
+class WireReply(HttpResponseBase):
+    """A response that writes itself: the flow decides status and headers when it knows them."""
+
+    streaming = True
+
+    def __init__(self, run: Callable[[ClientStream], Any]) -> None:
+        super().__init__()
+        self.run = run
+
+
+class WireRoute:
+    """One mounted route: its codec and the Ninja operation that answers it."""
+
+    __slots__ = ("codec", "operation", "pattern", "route")
+
+    def __init__(self, codec: Codec, route: Route, operation: AsyncOperation) -> None:
+        self.codec = codec
+        self.route = route
+        self.operation = operation
+        self.pattern = _pattern(route.path)
+
+
+class WireApi:
+    """All protocol routes of all codecs, mounted on one NinjaAPI."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.ninja = NinjaAPI(
+            title="Codex Proxy protocols", version="1", urls_namespace="wire", docs_url=None, openapi_url=None
+        )
+        self.ninja.add_exception_handler(GatewayError, _answer_in_dialect)
+        self._fixed: dict[tuple[str, str], WireRoute] = {}
+        self._templates: list[WireRoute] = []
+        self._paths: set[str] = set()
+        self.routes: list[WireRoute] = []
+        for codec in registry.codecs().values():
+            for route in codec.routes:
+                self._mount(codec, route)
+        self._fallback = registry.get("openai-chat")
+
+    def find(self, method: str, path: str) -> tuple[WireRoute, dict[str, str]] | None:
+        """Return the route for a call and its path parameters; None when the path belongs to Django."""
+        route = self._fixed.get((method, path))
+        if route is not None:
+            return route, {}
+        if not path.startswith(PREFIXES):
+            return None
+        for candidate in self._templates:
+            if candidate.route.method == method:
+                match = candidate.pattern.fullmatch(path)
+                if match is not None:
+                    return candidate, match.groupdict()
+        return self._missing(method, path), {}
+
+    def _mount(self, codec: Codec, route: Route) -> None:
+        view = VIEWS[route.operation](self.gateway, codec)
+        operation = self._operation(codec, route, view)
+        mounted = WireRoute(codec, route, operation)
+        self.routes.append(mounted)
+        self._paths.add(route.path)
+        if "{" in route.path:
+            self._templates.append(mounted)
+        else:
+            self._fixed[route.method, route.path] = mounted
+
+    def _operation(self, codec: Codec, route: Route, view: Callable[..., Any]) -> AsyncOperation:
+        view.__name__ = f"{codec.name}_{route.operation}".replace("-", "_")
+        self.ninja.default_router.add_api_operation(
+            route.path, [route.method], view, auth=KeyAuth(self.gateway), tags=[codec.name],
+            operation_id=f"{view.__name__}_{route.method}_{route.path}", response=None,
+        )  # fmt: skip
+        operation = self.ninja.default_router.path_operations[route.path].operations[-1]
+        operation.api = self.ninja
+        assert isinstance(operation, AsyncOperation)  # the views below are async
+        return operation
+
+    def _missing(self, method: str, path: str) -> WireRoute:
+        """A route that says 404 or 405 in JSON; unknown paths below the prefixes never show an HTML page."""
+        allowed = sorted({r.route.method for r in self.routes if r.pattern.fullmatch(path)})
+        error: GatewayError = (
+            MethodNotAllowed(f"{path[:200]} does not take {method}; use {', '.join(allowed)}.")
+            if allowed
+            else RouteNotFound(f"There is nothing at {method} {path[:200]}. GET /v1/models shows what is served.")
+        )
+        return WireRoute(self._fallback, Route(method, path), _Refusal(self._fallback, error))  # type: ignore[arg-type]
+
+
+PREFIXES = ("/v1/", "/v1beta/", "/responses", "/chat/")
+"""Paths below these are clients' business; anything unknown there gets a JSON error."""
+
+
+class _Refusal:
+    """Stands in for an operation where there is none."""
+
+    def __init__(self, codec: Codec, error: GatewayError) -> None:
+        self._codec = codec
+        self._error = error
+
+    async def run(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with the error."""
+        return _error_response(self._codec, self._error, request)
+
+
+# ---- views, one maker for each operation a route table can name -----------------------------------------------------
+
+
+def _generate_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest) -> WireReply:
+        call: ClientRequest = request.client_request  # type: ignore[attr-defined]
+        key: ApiKeyView = request.auth  # type: ignore[attr-defined]
+        return WireReply(lambda client: gateway.generate(codec, key, call, client))
+
+    return view
+
+
+def _models_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest) -> HttpResponse:
+        context = _context(gateway, request)
+        models = visible_models(gateway.snapshots.current, request.auth)  # type: ignore[attr-defined]
+        return HttpResponse(codec.encode_models(models, context), content_type="application/json")
+
+    return view
+
+
+def _model_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest, model: str) -> HttpResponse:
+        info = visible_model(gateway.snapshots.current, request.auth, model)  # type: ignore[attr-defined]
+        return HttpResponse(codec.encode_model(info, _context(gateway, request)), content_type="application/json")
+
+    return view
+
+
+VIEWS: dict[str, Callable[[Gateway, Codec], Callable[..., Any]]] = {
+    "generate": _generate_view,
+    "models": _models_view,
+    "model": _model_view,
+}
+
+
+def _context(gateway: Gateway, request: HttpRequest) -> WireContext:
+    call: ClientRequest = request.client_request  # type: ignore[attr-defined]
+    return WireContext(
+        headers=call.headers, path=call.path, params=call.params, query=call.query, now_s=gateway.clock()
+    )
+
+
+def _answer_in_dialect(request: HttpRequest, error: GatewayError) -> HttpResponse:
+    return _error_response(request.wire_codec, error, request)  # type: ignore[attr-defined]
+
+
+def _error_response(codec: Codec, error: GatewayError, request: HttpRequest) -> HttpResponse:
+    answer = codec.encode_error(error)
+    call: ClientRequest = request.client_request  # type: ignore[attr-defined]
+    return HttpResponse(
+        answer.body,
+        status=answer.status,
+        content_type="application/json",
+        headers={**answer.headers, "x-request-id": call.request_id},
+    )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Model ids may contain slashes and colons; a template's parameter takes the rest of the path."""
+    literal = [re.escape(piece) for piece in re.split(r"\{\w+\}", path)]
+    names = re.findall(r"\{(\w+)\}", path)
+    pattern = literal[0] + "".join(
+        f"(?P<{name}>.+)" + tail for name, tail in zip(names, literal[1:], strict=True)
+    )
+    return re.compile(pattern)

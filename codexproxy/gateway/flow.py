@@ -1,0 +1,348 @@
+"""One request, from bytes to bytes; reads top to bottom, the numbers are those of the architecture's flow.
+
+Everything it needs is in the snapshot or the shared state; it asks no database. Whatever happens, at every await, the
+lease is released, the upstream is closed and one usage record is queued.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from accounts import keys
+from accounts.pool import AccountPool, Lease
+from accounts.values import AccountReport, ApiKeyView
+from codexproxy.gateway import lane, pump, retry
+from codexproxy.gateway.record import RequestRecord
+from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
+from codexproxy.gateway.state.contract import Candidate, SharedState
+from codexproxy.gateway.types import ClientRequest, ClientStream, Refresher
+from providers import routing
+from providers.adapters.codex import conversation_key
+from providers.contract import Conversation, Provider, Target, Transport
+from stats.meter import UsageQueue
+from translation import errors, registry
+from translation.codec import Codec, OpenedRequest, RelayTarget, WireContext
+from translation.wire.ids import Ids
+
+log = logging.getLogger(__name__)
+
+MAX_ERROR_BODY_BYTES = 1024 * 1024
+STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class Gateway:
+    """The flow and what it is made of. One per process."""
+
+    def __init__(
+        self,
+        *,
+        snapshots: SnapshotStore,
+        state: SharedState,
+        pool: AccountPool,
+        providers: Mapping[str, Provider],
+        transport: Transport,
+        usage: UsageQueue,
+        on_report: Callable[[AccountReport], None],
+        refresher: Refresher,
+        clock: Callable[[], float] = time.time,
+        ids: Ids | None = None,
+    ) -> None:
+        self.snapshots = snapshots
+        self.state = state
+        self.pool = pool
+        self.providers = providers
+        self.transport = transport
+        self.usage = usage
+        self.on_report = on_report
+        self.refresher = refresher
+        self.clock = clock
+        self.ids = ids or Ids()
+        self.is_draining = False
+
+    def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> ApiKeyView:
+        """Step 1: the api key's view. Raises: Unauthenticated."""
+        return keys.authenticate(self.snapshots.current.keys, keys.presented_key(headers, query), self.clock())
+
+    async def generate(self, codec: Codec, key: ApiKeyView, request: ClientRequest, client: ClientStream) -> None:
+        """Answer one request for a generation; every failure becomes an answer in the client's dialect."""
+        record = RequestRecord(request, key, codec.name, now=self.clock(), clock=time.perf_counter)
+        call = _GenerateCall(self, codec, key, request, client, record)
+        try:
+            await call.run()
+        except asyncio.CancelledError:
+            record.left = True
+            raise
+        except errors.GatewayError as error:
+            record.error = error
+            await call.answer_error(error)
+        except Exception:
+            log.exception("request %s failed inside the gateway", request.request_id)
+            record.error = errors.GatewayBug(
+                f"The gateway failed while answering. Tell your operator the request id {request.request_id}."
+            )
+            await call.answer_error(record.error)
+        finally:
+            call.pulse.stop()
+            record.finish(self.usage)
+
+
+class _GenerateCall:
+    """The state of one request on its way through the steps."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        codec: Codec,
+        key: ApiKeyView,
+        request: ClientRequest,
+        client: ClientStream,
+        record: RequestRecord,
+    ) -> None:
+        self.gateway = gateway
+        self.codec = codec
+        self.key = key
+        self.request = request
+        self.client = client
+        self.record = record
+        self.snapshot: Snapshot = gateway.snapshots.current
+        self.pulse = pump.Pulse(self.snapshot.settings, client)
+        self.has_output = False
+        self.drops_reasoning = False
+        self.driver: lane.Tap | None = None
+
+    async def run(self) -> None:
+        """Steps 2 to 4, then attempts until one succeeds or the retry table says to stop."""
+        gateway, snapshot = self.gateway, self.snapshot
+        if gateway.is_draining:
+            raise errors.ShuttingDown("The gateway is restarting. Try again in a moment.", retry_after_s=2)
+        # 2 decode
+        opened = self.codec.open_request(
+            self.request.body,
+            WireContext(
+                headers=self.request.headers, path=self.request.path, params=self.request.params,
+                query=self.request.query, now_s=gateway.clock(), ids=gateway.ids,
+            ),
+        )  # fmt: skip
+        self.record.model, self.record.is_stream = opened.model, opened.stream
+        if opened.previous_response_id is not None:
+            raise errors.ContinuationLost(
+                f"Previous response with id '{opened.previous_response_id[:80]}' not found. Send the full input.",
+                param="previous_response_id",
+            )
+        # 3 resolve
+        (target, *_) = routing.resolve(
+            opened.model, models=snapshot.models, aliases=snapshot.aliases,
+            default_model=snapshot.settings.default_model,
+        )  # fmt: skip
+        self.record.upstream_model = target.model
+        if self.key.allowed_models and target.model not in self.key.allowed_models:
+            raise errors.PermissionDenied(f"This API key may not use the model '{target.model}'.", param="model")
+        # 4 admit
+        slot = await self._key_slot()
+        try:
+            await self._attempts(opened, target)
+        finally:
+            if slot is not None:
+                gateway.state.release(slot)
+
+    async def _key_slot(self) -> object | None:
+        if self.key.max_concurrency is None:
+            return None
+        grant = await self.gateway.state.acquire(
+            [Candidate(f"key:{self.key.id}", self.key.max_concurrency)],
+            spread=False, ttl_s=self.snapshot.settings.lease_ttl_s, now=self.gateway.clock(),
+        )  # fmt: skip
+        if grant is None:
+            raise errors.KeyLimited(
+                f"This API key may run {self.key.max_concurrency} requests at once; wait until one ends.",
+                code="concurrency_limit_exceeded", retry_after_s=1,
+            )  # fmt: skip
+        return grant
+
+    # ---- attempts ----------------------------------------------------------------------------------------------
+
+    async def _attempts(self, opened: OpenedRequest, target: Target) -> None:
+        gateway, settings = self.gateway, self.snapshot.settings
+        chosen_lane = lane.choose(self.codec, opened, target)
+        self.record.lane = chosen_lane.name
+        conversation = self._conversation(opened)
+        exclude: set[str] = set()
+        seen: Counter[type[errors.GatewayError]] = Counter()
+        failure: errors.GatewayError | None = None
+        while True:
+            try:
+                lease = await self._lease(target, conversation, exclude)
+            except errors.NoCapacity as none_left:
+                raise _last_word(failure, none_left) from None
+            try:
+                self.record.attempts += 1
+                self.record.account = lease.account
+                await self._attempt(opened, target, chosen_lane, lease, conversation)
+                await gateway.pool.report_success(lease.account)
+                return
+            except errors.GatewayError as error:
+                failure = error
+                seen[type(error)] += 1
+                output_seen = self.driver is not None and self.driver.has_output
+                step = retry.next_step(
+                    error, seen=seen[type(error)], is_committed=self.has_output, has_output=output_seen
+                )
+                if self.record.attempts >= settings.max_attempts:
+                    step = retry.FAIL
+                if step.action is not retry.Action.REFRESH_TOKEN:
+                    await gateway.pool.report(lease.account, error, now=gateway.clock())
+                if isinstance(error, errors.ModelUnsupported):
+                    await gateway.pool.mark_unsupported(lease.account, target.model, now=gateway.clock())
+            finally:
+                lease.release()
+            await self._follow(step, failure, lease, exclude)
+
+    async def _follow(
+        self, step: retry.Step, failure: errors.GatewayError, lease: Lease, exclude: set[str]
+    ) -> None:
+        """Prepare the next attempt as the retry table said, or raise the failure."""
+        if step.action is retry.Action.FAIL:
+            raise failure
+        if step.action is retry.Action.OTHER_ACCOUNT:
+            exclude.add(lease.account.id)
+        elif step.action is retry.Action.WITHOUT_REASONING:
+            self.drops_reasoning = True
+        elif step.action is retry.Action.REFRESH_TOKEN:
+            if await self.gateway.refresher(lease.account.id):
+                self.snapshot = self.gateway.snapshots.current
+            else:
+                await self.gateway.pool.report(lease.account, failure, now=self.gateway.clock())
+                exclude.add(lease.account.id)
+        if step.delay_s:
+            await asyncio.sleep(step.delay_s)
+
+    async def _lease(self, target: Target, conversation: str, exclude: set[str]) -> Lease:
+        """Step 5."""
+        now = self.gateway.clock()
+        return await self.gateway.pool.lease(
+            [account for account in self.snapshot.accounts if account.provider == target.provider],
+            model=target.model,
+            strategy=self.snapshot.settings.rotation_strategy,
+            conversation=conversation,
+            exclude=exclude,
+            now=now,
+        )
+
+    async def _attempt(
+        self, opened: OpenedRequest, target: Target, chosen_lane: lane.Lane, lease: Lease, conversation: str
+    ) -> None:
+        """Steps 6 to 10 on one account.
+
+        Raises: GatewayError; whether it may be tried again depends on `self.has_output`.
+        """
+        gateway, account = self.gateway, lease.account
+        upstream_codec = registry.get(target.codec)
+        provider = gateway.providers[target.provider]
+        key = conversation_key(account.credential.scope, conversation)
+        # 6 lane and 7 encode
+        call = lane.prepare(
+            self.codec, upstream_codec, opened,
+            RelayTarget(
+                model=target.model, prompt_cache_key=key, effort=target.effort, service_tier=target.service_tier,
+                quirks=target.quirks, drops_reasoning=self.drops_reasoning,
+            ),
+            chosen_lane,
+        )  # fmt: skip
+        self.driver = call.driver
+        # 8 build
+        upstream_request = provider.build(
+            call.body, account.credential, target, Conversation(key=key, headers=self.request.headers)
+        )
+        relayed: Mapping[str, str] = {}
+
+        def response_headers() -> Mapping[str, str]:
+            return {
+                "content-type": self.codec.stream_media_type,
+                **STREAM_HEADERS,
+                "x-request-id": self.request.request_id,
+                **relayed,
+            }
+
+        def keep_lease() -> None:
+            lease.prolong(ttl_s=self.snapshot.settings.lease_ttl_s, now=gateway.clock())
+
+        self.pulse.watch(
+            begin=response_headers if opened.stream else None, beat=call.driver.heartbeat, keep=keep_lease
+        )
+        upstream = None
+        try:
+            # 9 open
+            upstream = await gateway.transport.open(upstream_request, account.egress)
+            self.pulse.heard()
+            now = gateway.clock()
+            limits = provider.limits(upstream.headers, now)
+            if limits is not None:
+                gateway.on_report(AccountReport(account_id=account.id, limits=limits, limits_at=now))
+            if upstream.status != 200:
+                body = await pump.read_error_body(upstream, MAX_ERROR_BODY_BYTES)
+                raise provider.classify(upstream.status, upstream.headers, body, gateway.clock())
+            if chosen_lane.name == "relay":
+                relayed = provider.relayed_headers(upstream.headers)
+            # 10 first event, then the rest
+            if opened.stream:
+                await pump.stream(upstream, call.driver, self.client, self.pulse, response_headers, self._on_output)
+                self.record.status = 200
+                await self.client.end()
+            else:
+                collected = await pump.collect(upstream, call.driver, self.pulse)
+                self._on_output()
+                self.record.status = 200
+                await self.client.reply(
+                    200, {**response_headers(), "content-type": "application/json"}, collected
+                )
+            self.record.usage = call.driver.usage
+            await pump.drain(upstream)
+        except asyncio.CancelledError:
+            if not self.pulse.timed_out:
+                raise
+            self.pulse.timed_out = False
+            asyncio.current_task().uncancel()  # type: ignore[union-attr]
+            raise pump.timeout_error(self.snapshot.settings, was_started=self.has_output) from None
+        finally:
+            self.record.usage = call.driver.usage
+            if upstream is not None:
+                await upstream.close()
+
+    def _on_output(self) -> None:
+        if not self.has_output:
+            self.has_output = True
+            self.record.mark_output()
+
+    def _conversation(self, opened: OpenedRequest) -> str:
+        """The client's conversation, apart for every api key; a request without one is its own."""
+        identity = opened.identity
+        return f"{self.key.id}:{identity.prompt_cache_key or identity.session or self.request.request_id}"
+
+    # ---- failure -----------------------------------------------------------------------------------------------
+
+    async def answer_error(self, error: errors.GatewayError) -> None:
+        """Say `error`: as a status when nothing was sent, in the stream when something was."""
+        self.pulse.stop()
+        if not self.client.started:
+            answer = self.codec.encode_error(error)
+            self.record.status = answer.status
+            headers = {"content-type": "application/json", "x-request-id": self.request.request_id, **answer.headers}
+            await self.client.reply(answer.status, headers, answer.body)
+            return
+        self.record.status = 200
+        if self.driver is not None and not (self.driver.done and self.has_output):
+            await self.client.write(self.driver.fail(error))
+        await self.client.end()
+
+
+def _last_word(failure: errors.GatewayError | None, none_left: errors.NoCapacity) -> errors.GatewayError:
+    """When no account is left, the last failure says more than "none left"; the wait is the pool's to know."""
+    if failure is None:
+        return none_left
+    if isinstance(failure, errors.RateLimited) and none_left.retry_after_s is not None:
+        failure.retry_after_s = none_left.retry_after_s
+    return failure

@@ -1,0 +1,50 @@
+"""The world as one request sees it: one frozen object, taken once, replaced whole.
+
+`SnapshotStore.current` is a plain attribute; swapping it is atomic under asyncio. Loading from rows is done by
+`codexproxy/wiring.py`; a failed load keeps the old snapshot and its age shows in `/health/ready`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from accounts.values import AccountView, ApiKeyView
+from translation.codec import ModelInfo
+
+
+class GatewaySettings(Struct, frozen=True, kw_only=True):
+    """Tunables of the gateway, in seconds and bytes as named. Defaults are good; rows may override them live."""
+
+    rotation_strategy: str = "least_used"
+    max_body_bytes: int = 64 * 1024 * 1024
+    first_event_timeout_s: float = 300.0
+    idle_timeout_s: float = 300.0
+    heartbeat_s: float = 15.0
+    gate_patience_s: float = 10.0
+    max_attempts: int = 6
+    lease_ttl_s: float = 900.0
+    wait_for_slot_s: float = 0.0
+    default_model: str = "gpt-5.5"
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """Everything steps 1 to 10 of the flow read. `version` grows with every change an operator makes."""
+
+    version: int = 0
+    loaded_at: float = 0.0
+    keys: Mapping[bytes, ApiKeyView] = {}
+    accounts: tuple[AccountView, ...] = ()
+    models: Mapping[str, ModelInfo] = {}
+    aliases: Mapping[str, str] = {}
+    settings: GatewaySettings = GatewaySettings()
+
+
+class SnapshotStore:
+    """Holds the current snapshot."""
+
+    __slots__ = ("current",)
+
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
+        self.current = snapshot or Snapshot()

@@ -1,0 +1,87 @@
+"""The interface of the shared state. Every operation is atomic, so that it can be one script on a server.
+
+Keys are opaque strings; times are unix seconds given by the caller, so that tests need no clock. What has a lifetime
+says so; nothing here grows without bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class Candidate(Struct, frozen=True):
+    """A slot holder that may be chosen, in the caller's order of preference."""
+
+    id: str
+    capacity: int
+
+
+class Grant(Struct, frozen=True):
+    """One slot of `holder`, until it is released or `expires_at` passes without renewal."""
+
+    holder: str
+    lease_id: str
+    expires_at: float
+
+
+class Cooldown(Struct, frozen=True):
+    """Why and until when something rests."""
+
+    until: float
+    reason: str
+
+
+class SharedState(Protocol):
+    """Slots, cooldowns, counters, short memory."""
+
+    async def acquire(
+        self, candidates: Sequence[Candidate], *, spread: bool, ttl_s: float, now: float
+    ) -> Grant | None:
+        """Take one slot of the first candidate with a free one that is not cooling; None when there is none.
+
+        With `spread`, the candidate with the fewest slots taken comes first, ties in the given order.
+        """
+        ...
+
+    def release(self, grant: Grant) -> None:
+        """Give a slot back. Synchronous, idempotent, safe after expiry."""
+        ...
+
+    def prolong(self, grant: Grant, *, ttl_s: float, now: float) -> None:
+        """Keep a slot that is still held until `now + ttl_s`. Synchronous: a shared implementation batches it."""
+        ...
+
+    async def slots_taken(self, holder: str, *, now: float) -> int:
+        """Return how many slots of `holder` are taken."""
+        ...
+
+    async def cool(self, key: str, *, until: float, reason: str) -> None:
+        """Let `key` rest; never shortens a longer rest."""
+        ...
+
+    async def warm(self, key: str) -> None:
+        """End a rest early."""
+        ...
+
+    async def cooldowns(self, keys: Sequence[str], *, now: float) -> dict[str, Cooldown]:
+        """Return the rests in force among `keys`."""
+        ...
+
+    async def count(self, key: str, *, ttl_s: float, now: float) -> int:
+        """Add one to a counter that forgets itself `ttl_s` after its last change; return the new value."""
+        ...
+
+    async def remember(self, key: str, value: str, *, ttl_s: float, now: float) -> None:
+        """Keep a small value for a while; the oldest go first when there are too many."""
+        ...
+
+    async def recall(self, key: str, *, now: float) -> str | None:
+        """Return a remembered value."""
+        ...
+
+    async def forget(self, key: str) -> None:
+        """Drop a remembered value or a counter."""
+        ...

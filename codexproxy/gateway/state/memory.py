@@ -1,0 +1,132 @@
+"""The shared state of one process: dicts, no locks needed under one event loop. Never blocks, never awaits.
+
+`release` may be called from any thread: it only pops from a dict, which is atomic.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from codexproxy.gateway.state.contract import Candidate, Cooldown, Grant
+
+MAX_REMEMBERED = 100_000
+
+
+class MemoryState:
+    """Implements `contract.SharedState` for a single process."""
+
+    def __init__(self) -> None:
+        self._leases: dict[str, dict[str, Grant]] = {}
+        self._cooldowns: dict[str, Cooldown] = {}
+        self._counters: dict[str, tuple[int, float]] = {}
+        self._memory: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._serial = itertools.count()
+
+    # ---- slots -------------------------------------------------------------------------------------------------
+
+    async def acquire(
+        self, candidates: Sequence[Candidate], *, spread: bool, ttl_s: float, now: float
+    ) -> Grant | None:
+        """See `SharedState.acquire`."""
+        chosen: Candidate | None = None
+        fewest = 0
+        for candidate in candidates:
+            cooldown = self._cooldowns.get(candidate.id)
+            if cooldown is not None and cooldown.until > now:
+                continue
+            taken = self._taken(candidate.id, now)
+            if taken >= candidate.capacity:
+                continue
+            if chosen is None or taken < fewest:
+                chosen, fewest = candidate, taken
+                if not spread or taken == 0:
+                    break
+        if chosen is None:
+            return None
+        grant = Grant(chosen.id, f"{chosen.id}/{next(self._serial)}", now + ttl_s)
+        self._leases.setdefault(chosen.id, {})[grant.lease_id] = grant
+        return grant
+
+    def release(self, grant: Grant) -> None:
+        """See `SharedState.release`."""
+        self._leases.get(grant.holder, {}).pop(grant.lease_id, None)
+
+    def prolong(self, grant: Grant, *, ttl_s: float, now: float) -> None:
+        """See `SharedState.prolong`."""
+        held = self._leases.get(grant.holder, {})
+        if held.pop(grant.lease_id, None) is not None:
+            held[grant.lease_id] = Grant(grant.holder, grant.lease_id, now + ttl_s)  # back at the end: oldest first
+
+    async def slots_taken(self, holder: str, *, now: float) -> int:
+        """See `SharedState.slots_taken`."""
+        return self._taken(holder, now)
+
+    def _taken(self, holder: str, now: float) -> int:
+        held = self._leases.get(holder)
+        if not held:
+            return 0
+        oldest = next(iter(held.values()))
+        if oldest.expires_at <= now:
+            for grant in [grant for grant in held.values() if grant.expires_at <= now]:
+                held.pop(grant.lease_id, None)
+        return len(held)
+
+    # ---- cooldowns and counters --------------------------------------------------------------------------------
+
+    async def cool(self, key: str, *, until: float, reason: str) -> None:
+        """See `SharedState.cool`."""
+        known = self._cooldowns.get(key)
+        if known is None or known.until < until:
+            self._cooldowns[key] = Cooldown(until, reason)
+
+    async def warm(self, key: str) -> None:
+        """See `SharedState.warm`."""
+        self._cooldowns.pop(key, None)
+
+    async def cooldowns(self, keys: Sequence[str], *, now: float) -> dict[str, Cooldown]:
+        """See `SharedState.cooldowns`."""
+        found: dict[str, Cooldown] = {}
+        if self._cooldowns:
+            for key in keys:
+                cooldown = self._cooldowns.get(key)
+                if cooldown is not None:
+                    if cooldown.until > now:
+                        found[key] = cooldown
+                    else:
+                        del self._cooldowns[key]
+        return found
+
+    async def count(self, key: str, *, ttl_s: float, now: float) -> int:
+        """See `SharedState.count`."""
+        value, expires_at = self._counters.get(key, (0, 0.0))
+        value = value + 1 if expires_at > now else 1
+        self._counters[key] = (value, now + ttl_s)
+        if len(self._counters) > MAX_REMEMBERED:
+            self._counters = {name: entry for name, entry in self._counters.items() if entry[1] > now}
+        return value
+
+    # ---- short memory ------------------------------------------------------------------------------------------
+
+    async def remember(self, key: str, value: str, *, ttl_s: float, now: float) -> None:
+        """See `SharedState.remember`."""
+        self._memory[key] = (value, now + ttl_s)
+        self._memory.move_to_end(key)
+        while len(self._memory) > MAX_REMEMBERED:
+            self._memory.popitem(last=False)
+
+    async def recall(self, key: str, *, now: float) -> str | None:
+        """See `SharedState.recall`."""
+        entry = self._memory.get(key)
+        if entry is None:
+            return None
+        if entry[1] <= now:
+            del self._memory[key]
+            return None
+        return entry[0]
+
+    async def forget(self, key: str) -> None:
+        """See `SharedState.forget`."""
+        self._memory.pop(key, None)
+        self._counters.pop(key, None)

@@ -1,0 +1,48 @@
+"""The gateway's own values: what comes in, where bytes go out, and what the flow is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+
+class ClientRequest(Struct, frozen=True, kw_only=True):
+    """One call of a client: lower-case header names, the whole body (decompressed), path parameters, query."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    params: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    peer: str = ""
+    request_id: str = ""
+
+
+class ClientStream(Protocol):
+    """The way back to the client. `started` turns true with the status line; after that only bytes can be said."""
+
+    started: bool
+    is_writing: bool
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send the status line and headers."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes; returns when the client can take more (back-pressure)."""
+        ...
+
+    async def end(self) -> None:
+        """Finish the body."""
+        ...
+
+    async def reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Send a whole answer at once."""
+        ...
+
+
+Refresher = Callable[[str], Awaitable[bool]]
+"""Renew the token of the account with this id; true when the snapshot now holds a fresh one."""

@@ -1,0 +1,202 @@
+"""Puts the gateway together: the only module that knows both the rows' loaders and the hot path.
+
+`Runtime` belongs to one web process: `start` loads the first snapshot and begins the background work, `stop` drains
+and flushes. Reading rows always happens in a thread of its own, never on the path of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from accounts import changes
+from accounts.health import Penalty
+from accounts.loader import load_accounts, load_keys
+from accounts.pool import AccountPool
+from accounts.refresh import lease_owner, refresh_account
+from accounts.reporting import accounts_report
+from accounts.values import AccountReport
+from codexproxy.api.wire import WireApi
+from codexproxy.gateway.flow import Gateway
+from codexproxy.gateway.snapshot import GatewaySettings, Snapshot, SnapshotStore
+from codexproxy.gateway.state.contract import Candidate
+from codexproxy.gateway.state.memory import MemoryState
+from codexproxy.gateway.tasks import spawn
+from providers.adapters.codex import CodexProvider
+from providers.catalog import bundled_models
+from providers.oauth.client import OAuthClient
+from providers.transport.pyreqwest_transport import PyreqwestTransport
+from stats.meter import UsageQueue
+from stats.writer import UsageWriter
+
+log = logging.getLogger(__name__)
+
+POLL_S = 2.0
+"""How stale a snapshot may be when the change was made by another process."""
+MAX_REPORTS = 10_000
+STALE_AFTER_S = 60.0
+"""Without a successful check for this long the process calls itself unready."""
+
+
+class Runtime:
+    """Everything one web process runs besides its requests."""
+
+    def __init__(self) -> None:
+        self.snapshots = SnapshotStore()
+        self.state = MemoryState()
+        self.usage = UsageQueue()
+        self.transport = PyreqwestTransport()
+        self.checked_at = 0.0
+        self._reports: deque[AccountReport] = deque(maxlen=MAX_REPORTS)
+        self._refreshes: dict[str, asyncio.Task[bool]] = {}
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rows")
+        pool = AccountPool(self.state, Candidate, self._on_penalty, GatewaySettings().lease_ttl_s)
+        self.gateway = Gateway(
+            snapshots=self.snapshots,
+            state=self.state,
+            pool=pool,
+            providers={"codex": CodexProvider(settings.CODEX_BASE_URL)},
+            transport=self.transport,
+            usage=self.usage,
+            on_report=self._reports.append,
+            refresher=self.refresh,
+        )
+        self.wire = WireApi(self.gateway)
+        self._writer: UsageWriter | None = None
+        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+
+    # ---- life --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load the first snapshot and begin the background work. Raises: what loading raises."""
+        await self._reload(await self._in_thread(changes.current_version))
+        loop = asyncio.get_running_loop()
+        self._unsubscribe = changes.subscribe(lambda _: loop.call_soon_threadsafe(self._wake.set))
+        self._writer = UsageWriter(self.usage)
+        spawn(self._writer.run(), "usage writer")
+        spawn(self._follow_changes(), "snapshot")
+        spawn(self._persist_reports(), "account reports")
+
+    async def stop(self) -> None:
+        """Flush what is queued and close connections; requests have ended by now."""
+        self._stopping.set()
+        self._wake.set()
+        self._unsubscribe()
+        if self._writer is not None:
+            await self._writer.flush()
+        await self._write_reports()
+        await self.transport.close()
+        self._threads.shutdown(wait=False)
+
+    def start_drain(self) -> None:
+        """Take no new requests; those that run may finish."""
+        self.gateway.is_draining = True
+
+    @property
+    def why_not_ready(self) -> str:
+        """Say why the process should get no requests now; empty when it should."""
+        if self.gateway.is_draining:
+            return "The process is shutting down."
+        if not self.checked_at:
+            return "The first snapshot has not been loaded yet."
+        age_s = time.monotonic() - self.checked_at
+        if age_s > STALE_AFTER_S:
+            return f"The database has not answered for {age_s:.0f} s; requests run on what was last known."
+        return ""
+
+    # ---- snapshot ----------------------------------------------------------------------------------------------
+
+    async def _follow_changes(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await asyncio.wait_for(self._wake.wait(), POLL_S)
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                version = await self._in_thread(changes.current_version)
+                if version != self.snapshots.current.version:
+                    await self._reload(version)
+                self.checked_at = time.monotonic()
+            except Exception:
+                log.exception("the snapshot could not be reloaded; the old one stays in use")
+
+    async def _reload(self, version: int) -> None:
+        self.snapshots.current = await self._in_thread(partial(_load_snapshot, version))
+        self.checked_at = time.monotonic()
+
+    # ---- facts flowing up --------------------------------------------------------------------------------------
+
+    def _on_penalty(self, account_id: str, penalty: Penalty) -> None:
+        self._reports.append(
+            AccountReport(
+                account_id=account_id, cooling_until=penalty.cool_until, cooling_reason=penalty.reason,
+                rejection=penalty.rejection, message=penalty.reason if penalty.rejection else "",
+            )
+        )  # fmt: skip
+
+    async def _persist_reports(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
+            except TimeoutError:
+                pass
+            await self._write_reports()
+
+    async def _write_reports(self) -> None:
+        if not self._reports:
+            return
+        reports = list(self._reports)
+        self._reports.clear()
+        try:
+            await self._in_thread(partial(accounts_report, reports))
+        except Exception:
+            log.exception("%d reports about accounts could not be written", len(reports))
+
+    # ---- tokens ------------------------------------------------------------------------------------------------
+
+    async def refresh(self, account_id: str) -> bool:
+        """Renew an account's token now, once for all requests that ask; true when the snapshot holds a fresh one."""
+        running = self._refreshes.get(account_id)
+        if running is None:
+            running = self._refreshes[account_id] = spawn(self._refresh(account_id), "token refresh")
+            running.add_done_callback(lambda _: self._refreshes.pop(account_id, None))
+        return await asyncio.shield(running)
+
+    async def _refresh(self, account_id: str) -> bool:
+        seen = next((a.credential.token for a in self.snapshots.current.accounts if a.id == account_id), None)
+        with OAuthClient() as send:
+            result = await self._in_thread(
+                partial(
+                    refresh_account, account_id, http_send=send, owner=lease_owner(), reason="rejected", seen=seen
+                )
+            )
+        await self._reload(await self._in_thread(changes.current_version))
+        return result.outcome in ("refreshed", "adopted")
+
+    async def _in_thread(self, work: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _with_fresh_connection, work)
+
+
+def _with_fresh_connection(work: Any) -> Any:
+    close_old_connections()
+    return work()
+
+
+def _load_snapshot(version: int) -> Snapshot:
+    return Snapshot(
+        version=version,
+        loaded_at=time.time(),
+        keys=load_keys(),
+        accounts=load_accounts(),
+        models=bundled_models(),
+    )
