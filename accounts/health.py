@@ -40,7 +40,9 @@ class Penalty(Struct, frozen=True, kw_only=True):
 def penalty(error: GatewayError, *, now: float, blocks_in_a_row: int = 0) -> Penalty | None:
     """Return what `error` means for the account it happened on; None when it is not the account's fault."""
     if isinstance(error, RateLimited):
-        fallback = TRANSIENT_COOL_S if error.scope == "transient" else UNKNOWN_LIMIT_COOL_S
+        fallback = error.retry_after_s  # in-stream failures know how long, but their codec knows no clock
+        if not fallback or fallback < 0:
+            fallback = TRANSIENT_COOL_S if error.scope == "transient" else UNKNOWN_LIMIT_COOL_S
         until = error.until if error.until is not None and error.until > now else now + fallback
         reason = "short rate limit" if error.scope == "transient" else "usage limit reached"
         return Penalty(cool_until=min(until, now + MAX_COOL_S), reason=reason)

@@ -85,18 +85,21 @@ class AccountPool:
 
         Raises: NoCapacity, which says why and when it is worth another try.
         """
-        usable = [account for account in accounts if account.is_usable and account.id not in exclude]
-        if usable:
-            usable = await self._without_unsupported(usable, model, now)
-        ready = [account for account in usable if account.cooling_until <= now]
+        fitting = await self._without_unsupported([account for account in accounts if account.is_usable], model, now)
+        ready = [account for account in fitting if account.id not in exclude and account.cooling_until <= now]
         if ready:
             grant = await self._acquire(ready, strategy, conversation, now)
             if grant is not None:
                 account = next(account for account in ready if account.id == grant.holder)
+                lease = Lease(self._state, grant, account)
                 if conversation is not None:
-                    await self._state.remember(f"aff:{conversation}", account.id, ttl_s=AFFINITY_TTL_S, now=now)
-                return Lease(self._state, grant, account)
-        raise await self._no_capacity(accounts, usable, exclude, now)
+                    try:
+                        await self._state.remember(f"aff:{conversation}", account.id, ttl_s=AFFINITY_TTL_S, now=now)
+                    except BaseException:  # a client that leaves right here must not keep the slot
+                        lease.release()
+                        raise
+                return lease
+        raise await self._no_capacity(accounts, fitting, exclude, now)
 
     async def report(self, account: AccountView, error: GatewayError, *, now: float) -> None:
         """Let an account bear the consequences of `error`; a client's hang-up or a bad request has none."""
@@ -136,19 +139,20 @@ class AccountPool:
         ]
 
     async def _no_capacity(
-        self, accounts: Sequence[AccountView], usable: list[AccountView], exclude: Collection[str], now: float
+        self, accounts: Sequence[AccountView], fitting: list[AccountView], exclude: Collection[str], now: float
     ) -> NoCapacity:
-        """Say why nothing could be leased, and when it is worth another try."""
+        """Say why nothing could be leased, and when it is worth another try. `fitting` are usable and have the model."""
         if not accounts:
             return NoCapacity("No available accounts: none has been added yet. Add one in the dashboard.")
-        working = [account for account in accounts if account.is_usable]
-        resting = await self._state.cooldowns([account.id for account in working], now=now)
-        ends = [
-            max(account.cooling_until, resting[account.id].until if account.id in resting else 0.0)
-            for account in working
-        ]
-        if working and all(end > now for end in ends):
-            wait_s = max(1.0, min(ends) - now)
+        resting = await self._state.cooldowns([account.id for account in fitting], now=now)
+        ends = {
+            account.id: max(account.cooling_until, resting[account.id].until if account.id in resting else 0.0)
+            for account in fitting
+        }
+        rests = [end for end in ends.values() if end > now]
+        is_busy = any(end <= now and account_id not in exclude for account_id, end in ends.items())
+        if rests and not is_busy:
+            wait_s = max(1.0, min(rests) - now)
             return NoCapacity(
                 f"All accounts are resting because of their limits; the first is back in {_words(wait_s)}.",
                 status=429,
@@ -156,7 +160,7 @@ class AccountPool:
                 error_type="rate_limit_error",
                 retry_after_s=wait_s,
             )
-        if usable:
+        if is_busy:
             return NoCapacity(
                 "All accounts are busy with as many requests as they may run at once. Try again in a moment.",
                 status=429,

@@ -1,0 +1,168 @@
+"""Upstream accounts: state in words, pause, resume, refresh, and adding by pasting. No token is ever shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django.views.decorators.debug import sensitive_post_parameters
+from msgspec.structs import replace
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from accounts import refresh, services
+from accounts.admin.filters import AccountStateFilter
+from accounts.admin.forms import PasteForm
+from accounts.models import Account, AccountStatus
+from accounts.status import describe, quota_words
+from providers.oauth.client import OAuthClient
+
+MAX_REFRESHED_AT_ONCE = 10
+"""A page waits for each of them; more are left to the schedule."""
+
+
+@admin.register(Account)
+class AccountAdmin(ModelAdmin):
+    """The pool, row by row."""
+
+    list_display = ("name", "state", "plan", "quota_left", "request_count", "last_used_at", "token_expires_at")
+    list_display_links = ("name",)
+    list_filter = (AccountStateFilter, "plan")
+    search_fields = ("label", "email", "id", "chatgpt_account_id", "chatgpt_user_id")
+    ordering = ("label", "email", "id")
+    fields = (
+        "label",
+        "max_concurrency",
+        "state",
+        "email",
+        "plan",
+        "quota_left",
+        "request_count",
+        "last_used_at",
+        "token_expires_at",
+        "can_renew",
+        "last_refreshed_at",
+        "status_changed_at",
+        "chatgpt_account_id",
+        "chatgpt_user_id",
+        "id",
+        "created_at",
+    )
+    readonly_fields = fields[2:]
+    actions = ("refresh_now", "pause", "resume")
+
+    @admin.display(description=_("account"), ordering="label")
+    def name(self, obj: Account) -> str:
+        """Return the label, and the e-mail behind it."""
+        return f"{obj.label} ({obj.email})" if obj.label and obj.email else str(obj)
+
+    @display(
+        description=_("state"),
+        ordering="status",
+        label={
+            "ready": "success",
+            "cooling": "info",
+            "needs_login": "warning",
+            "banned": "danger",
+            "paused": "primary",
+            "disabled": "danger",
+        },
+    )
+    def state(self, obj: Account) -> tuple[str, str]:
+        """Say what, why and until when."""
+        found = describe(obj, timezone.now())
+        return found.kind, found.words
+
+    @admin.display(description=_("quota"))
+    def quota_left(self, obj: Account) -> Any:
+        """Say what the upstream last reported."""
+        return quota_words(obj.quota) or _("not reported yet")
+
+    @admin.display(description=_("renews itself"), boolean=True)
+    def can_renew(self, obj: Account) -> bool:
+        """Tell whether there is a refresh token."""
+        return bool(obj.refresh_token)
+
+    @admin.action(description=_("Refresh tokens now"), permissions=["change"])
+    def refresh_now(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """Renew the tokens of the chosen accounts, and say what came of each."""
+        with OAuthClient() as send:
+            for row in queryset[:MAX_REFRESHED_AT_ONCE]:
+                result = refresh.refresh_account(row.pk, http_send=send, owner=refresh.lease_owner(), reason="manual")
+                level = messages.SUCCESS if result.outcome in ("refreshed", "adopted") else messages.WARNING
+                self.message_user(request, f"{row}: {result.message}", level)
+
+    @admin.action(description=_("Pause"), permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """Give the chosen accounts no new requests; those that run go on."""
+        self._set_status(request, queryset, AccountStatus.PAUSED)
+
+    @admin.action(description=_("Resume"), permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """Use the chosen accounts again, whatever stopped them."""
+        self._set_status(request, queryset, AccountStatus.ACTIVE)
+
+    def _set_status(self, request: HttpRequest, queryset: QuerySet[Account], status: AccountStatus) -> None:
+        ids = list(queryset.values_list("pk", flat=True))
+        for account_id in ids:
+            services.account_set_status(account_id=account_id, status=status, actor=request.user.get_username())
+        words = ngettext("%(count)d account: %(status)s.", "%(count)d accounts: %(status)s.", len(ids))
+        self.message_user(request, words % {"count": len(ids), "status": status.label}, messages.SUCCESS)
+
+    @method_decorator(sensitive_post_parameters("text"))
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Add accounts from pasted text."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = PasteForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            return self._import(request, form)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Add accounts"),
+            "opts": self.opts,
+            "form": form,
+        }
+        return TemplateResponse(request, "admin/accounts/account/paste.html", context)
+
+    def _import(self, request: HttpRequest, form: PasteForm) -> HttpResponse:
+        document, label = form.cleaned_data["text"], form.cleaned_data["label"]
+        if label and len(document.entries) == 1:
+            document = replace(document, entries=(replace(document.entries[0], label=label),))
+        with OAuthClient() as send:
+            report = services.account_import(document=document, actor=request.user.get_username(), send=send)
+        if report.added or report.updated:
+            words = _("Added: %(added)d. Updated: %(updated)d.")
+            counts = {"added": len(report.added), "updated": len(report.updated)}
+            self.message_user(request, words % counts, messages.SUCCESS)
+        for error in report.errors[:20]:
+            self.message_user(request, error, messages.ERROR)
+        return HttpResponseRedirect(reverse(f"{self.admin_site.name}:accounts_account_changelist"))
+
+    def save_model(self, request: HttpRequest, obj: Account, form: ModelForm[Account], change: bool) -> None:  # noqa: FBT001
+        """Change through the service."""
+        services.account_edit(
+            account_id=obj.pk,
+            actor=request.user.get_username(),
+            label=obj.label,
+            max_concurrency=obj.max_concurrency,
+        )
+
+    def delete_model(self, request: HttpRequest, obj: Account) -> None:
+        """Remove through the service."""
+        services.account_remove(account_id=obj.pk, actor=request.user.get_username())
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """Remove through the service, one by one."""
+        for row in queryset:
+            self.delete_model(request, row)

@@ -1,0 +1,140 @@
+"""`codexproxy account add | list | import | export | refresh | remove`: upstream logins from the command line.
+
+JSON on stdout, one object per line and account, never a token (`export` with its explicit flag excepted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from msgspec.structs import replace
+
+from accounts import exporting, refresh, selectors, services
+from accounts.importing import ImportDocument, ImportEntry, parse_import
+from accounts.management.plain import SOURCE_HELP, PlainCommand, read_secret, read_text
+from accounts.models import Account
+from accounts.verifying import verify_account
+from providers.contract import Secret
+from providers.oauth.client import OAuthClient
+
+
+class Command(PlainCommand):
+    """Add, list, import, export, refresh and remove upstream accounts."""
+
+    help = "Add, list, import, export, refresh and remove upstream accounts."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the subcommands."""
+        commands = parser.add_subparsers(
+            dest="action", required=True, metavar="{add,list,import,export,refresh,remove}"
+        )
+        add = commands.add_parser("add", help="add one login, or those of an auth.json")
+        source = add.add_mutually_exclusive_group(required=True)
+        source.add_argument("--access-token", metavar="T", help=SOURCE_HELP)
+        source.add_argument("--refresh-token", metavar="R", help=f"{SOURCE_HELP}; it is exchanged at once")
+        source.add_argument("--auth-json", metavar="FILE", help="auth.json of the Codex CLI; '-' reads standard input")
+        add.add_argument("--label", default="", help="a name for the account")
+        add.add_argument("--verify", action="store_true", help="ask the upstream whether it accepts the login")
+        commands.add_parser("list", help="one JSON object per account")
+        importing = commands.add_parser("import", help="add every login of a file, in any known format")
+        importing.add_argument("file", metavar="FILE|-")
+        export = commands.add_parser("export", help="write accounts out, tokens included")
+        export.add_argument("--format", default="full", choices=sorted(exporting.FORMATS))
+        export.add_argument("--ids", default="", metavar="A,B", help="only these accounts")
+        export.add_argument(
+            "--yes-include-secrets", action="store_true", help="confirm that live tokens are to be written out"
+        )
+        for name, words in (("refresh", "get a new access token now"), ("remove", "forget an account")):
+            commands.add_parser(name, help=words).add_argument("id", metavar="ID", help="id, label or e-mail")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run one subcommand."""
+        actions: dict[str, Callable[..., None]] = {
+            "add": self._add,
+            "list": self._list,
+            "import": self._import,
+            "export": self._export,
+            "refresh": self._refresh,
+            "remove": self._remove,
+        }
+        actions[options["action"]](**options)
+
+    def _add(self, **options: Any) -> None:
+        document = _document(options)
+        if options["label"]:
+            entries = tuple(replace(entry, label=options["label"]) for entry in document.entries)
+            document = replace(document, entries=entries)
+        report = self._store(document)
+        for row in (*report.added, *report.updated):
+            if options["label"] and row.label != options["label"]:
+                services.account_edit(
+                    account_id=row.id, actor=self.actor, label=options["label"], max_concurrency=row.max_concurrency
+                )
+                row.refresh_from_db()
+            verdict = verify_account(row).as_json() if options["verify"] else {}
+            self.print_json(selectors.account_summary(row) | verdict)
+        self._finish(report)
+
+    def _import(self, **options: Any) -> None:
+        report = self._store(parse_import(read_text(options["file"])))
+        for result, rows in (("added", report.added), ("updated", report.updated)):
+            for row in rows:
+                self.print_json(selectors.account_summary(row) | {"result": result})
+        self._finish(report)
+
+    def _store(self, document: ImportDocument) -> services.ImportReport:
+        with OAuthClient() as send:
+            return services.account_import(document=document, actor=self.actor, send=send)
+
+    def _finish(self, report: services.ImportReport) -> None:
+        if report.errors:
+            raise CommandError("\n".join(report.errors))
+
+    def _list(self, **options: Any) -> None:
+        for row in Account.objects.order_by("created_at", "id"):
+            self.print_json(selectors.account_summary(row))
+
+    def _export(self, **options: Any) -> None:
+        if not options["yes_include_secrets"]:
+            raise CommandError("An export holds live tokens; repeat with --yes-include-secrets if that is wanted.")
+        ids = [part.strip() for part in options["ids"].split(",") if part.strip()]
+        self.stdout.write(services.account_export(format_name=options["format"], ids=ids, actor=self.actor))
+
+    def _refresh(self, **options: Any) -> None:
+        row = _find(options["id"])
+        with OAuthClient() as send:
+            result = refresh.refresh_account(row.id, http_send=send, owner=refresh.lease_owner(), reason="manual")
+        row.refresh_from_db()
+        self.print_json(selectors.account_summary(row) | {"result": result.outcome, "message": result.message})
+        if result.outcome not in ("refreshed", "adopted"):
+            raise CommandError(result.message)
+
+    def _remove(self, **options: Any) -> None:
+        row = _find(options["id"])
+        services.account_remove(account_id=row.id, actor=self.actor)
+        self.print_json({"id": row.id, "removed": True})
+
+
+def _document(options: dict[str, Any]) -> ImportDocument:
+    if options["auth_json"]:
+        return parse_import(read_text(options["auth_json"]))
+    access, renewing = read_secret(options["access_token"]), read_secret(options["refresh_token"])
+    if not access and not renewing:
+        raise CommandError("The token is empty.")
+    return ImportDocument(
+        entries=(
+            ImportEntry(
+                access_token=Secret(access.removeprefix("Bearer ").strip()) if access else None,
+                refresh_token=Secret(renewing) if renewing else None,
+            ),
+        )
+    )
+
+
+def _find(reference: str) -> Account:
+    row = selectors.get_account(reference)
+    if row is None:
+        raise CommandError(f"There is no account {reference!r}, or more than one; 'codexproxy account list' shows ids.")
+    return row

@@ -1,0 +1,187 @@
+"""Rows: people, their API keys, the upstream accounts, the audit log. Fields and constraints only.
+
+Everything that changes a row is in `services.py` and `refresh.py`; what the hot path sees of rows is in `values.py`.
+Secrets live in encrypted fields or as digests, never in `__str__`. Identity rules: spec/operations.md §1.1, §1.5.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from typing import ClassVar, Self
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.fields import EncryptedTextField
+
+
+def new_account_id() -> str:
+    """Return 16 hex characters: the stable id of an account, used in every URL."""
+    return secrets.token_hex(8)
+
+
+class User(AbstractUser):
+    """A person. Staff may open the dashboard; everyone may own API keys."""
+
+    class Meta(AbstractUser.Meta):
+        verbose_name = _("person")  # type: ignore[assignment]  # the stubs' base class says str, Django takes both
+        verbose_name_plural = _("people")  # type: ignore[assignment]
+
+
+class AccountStatus(models.TextChoices):
+    """What an operator, or a refusal, decided. Cooling down is not a status: it ends by itself."""
+
+    ACTIVE = "active", _("Active")
+    PAUSED = "paused", _("Paused")
+    NEEDS_LOGIN = "needs_login", _("Needs log-in")
+    BANNED = "banned", _("Banned")
+    DISABLED = "disabled", _("Disabled")
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    """The questions an operator asks of accounts. `now` is an argument, so that one page has one time."""
+
+    def ready(self, now: datetime) -> Self:
+        """Return those that can take a request."""
+        return self.filter(status=AccountStatus.ACTIVE).exclude(cooling_until__gt=now).exclude(self._expired(now))
+
+    def cooling(self, now: datetime) -> Self:
+        """Return those that wait for a limit to pass."""
+        return self.filter(status=AccountStatus.ACTIVE, cooling_until__gt=now).exclude(self._expired(now))
+
+    def needing_login(self, now: datetime) -> Self:
+        """Return those that only a person can revive."""
+        return self.filter(Q(status=AccountStatus.NEEDS_LOGIN) | Q(status=AccountStatus.ACTIVE) & self._expired(now))
+
+    @staticmethod
+    def _expired(now: datetime) -> Q:
+        """An expired token that nothing can renew."""
+        return Q(token_expires_at__isnull=False, token_expires_at__lte=now, refresh_token__isnull=True)
+
+
+class Account(models.Model):
+    """One upstream login. Invariant: at most one row per (provider, workspace, user); one refresh at a time.
+
+    The lease fields make a refresh single-flight across processes; `refresh_spent_at` is set before the single-use
+    refresh token leaves and cleared with the commit of its successor, so that what a crash lost is known.
+    """
+
+    id = models.CharField(primary_key=True, max_length=16, default=new_account_id, editable=False)
+    provider = models.CharField(_("provider"), max_length=32, default="codex")
+    label = models.CharField(_("label"), max_length=64, blank=True)
+    email = models.CharField(_("e-mail"), max_length=254, blank=True)
+    chatgpt_account_id = models.CharField(_("workspace id"), max_length=128, blank=True)
+    chatgpt_user_id = models.CharField(_("user id"), max_length=128, blank=True)
+    plan = models.CharField(_("plan"), max_length=32, blank=True)
+    is_fedramp = models.BooleanField(default=False, editable=False)
+
+    status = models.CharField(_("status"), max_length=16, choices=AccountStatus, default=AccountStatus.ACTIVE)
+    status_reason = models.CharField(_("why"), max_length=300, blank=True)
+    status_changed_at = models.DateTimeField(_("since"), default=timezone.now)
+
+    access_token = EncryptedTextField()
+    refresh_token = EncryptedTextField()
+    id_token = EncryptedTextField()
+    token_expires_at = models.DateTimeField(_("token expires"), null=True, blank=True)
+
+    last_refreshed_at = models.DateTimeField(_("last refreshed"), null=True, blank=True)
+    refresh_failures = models.PositiveIntegerField(default=0)
+    refresh_refusals = models.PositiveIntegerField(default=0)
+    refresh_retry_at = models.DateTimeField(null=True, blank=True)
+    refresh_spent_at = models.DateTimeField(null=True, blank=True)
+    lease_owner = models.CharField(max_length=64, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    cooling_until = models.DateTimeField(_("cooling until"), null=True, blank=True)
+    cooling_reason = models.CharField(_("cooling because"), max_length=300, blank=True)
+    quota = models.JSONField(_("quota"), default=dict, blank=True)
+    quota_at = models.DateTimeField(_("quota reported"), null=True, blank=True)
+    request_count = models.PositiveBigIntegerField(_("requests"), default=0)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    created_at = models.DateTimeField(_("added"), auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("account")
+        verbose_name_plural = _("accounts")
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["provider", "chatgpt_account_id", "chatgpt_user_id"],
+                condition=~Q(chatgpt_account_id="") & ~Q(chatgpt_user_id=""),
+                name="account_identity_unique",
+            ),
+            models.CheckConstraint(
+                condition=Q(max_concurrency__isnull=True) | Q(max_concurrency__gte=1),
+                name="account_max_concurrency_positive",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["status"], name="account_status")]
+
+    def __str__(self) -> str:
+        return self.label or self.email or self.id
+
+
+class ApiKey(models.Model):
+    """A credential of a client. Invariant: the clear key exists once, at creation; here are its digest and start."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys", verbose_name=_("person"))
+    name = models.CharField(_("name"), max_length=100)
+    prefix = models.CharField(_("key"), max_length=16, editable=False)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    is_admin = models.BooleanField(_("may manage this gateway"), default=False)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+    revoked_reason = models.CharField(_("revoked because"), max_length=200, blank=True, editable=False)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    allowed_models = models.JSONField(_("allowed models"), default=list, blank=True)
+    max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
+    request_count = models.PositiveBigIntegerField(_("requests"), default=0, editable=False)
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(max_concurrency__isnull=True) | Q(max_concurrency__gte=1),
+                name="api_key_max_concurrency_positive",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class SnapshotVersion(models.Model):
+    """One row that grows with every change the hot path must see; see `changes.py`."""
+
+    version = models.PositiveBigIntegerField(default=0)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return str(self.version)
+
+
+class AuditEntry(models.Model):
+    """Who did what to what. Written once, never edited; holds no secret."""
+
+    at = models.DateTimeField(_("when"), default=timezone.now)
+    actor = models.CharField(_("who"), max_length=150)
+    action = models.CharField(_("what"), max_length=64)
+    target = models.CharField(_("to what"), max_length=200, blank=True)
+    details = models.JSONField(_("details"), default=dict, blank=True)
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit log")
+        indexes: ClassVar = [models.Index(fields=["-at"], name="audit_at")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target}".strip()

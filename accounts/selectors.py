@@ -1,0 +1,139 @@
+"""Questions asked of rows by pages, commands and tasks. Read only; never returns a secret in clear.
+
+`account_summary` and `api_key_summary` are the one public projection of a row, shared by commands and the JSON API.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+
+from accounts.fields import UnreadableSecret
+from accounts.models import Account, AccountStatus, ApiKey
+
+REFRESH_MARGIN_S = 300.0
+REFRESH_MARGIN_JITTER = 0.15
+UNKNOWN_EXPIRY_AGE = timedelta(days=8)
+"""How old a token without a readable expiry may grow before it is refreshed; the official client's figure."""
+
+
+def account_summary(row: Account) -> dict[str, Any]:
+    """Return what may be shown of an account, JSON-ready."""
+    return {
+        "id": row.id,
+        "label": row.label or None,
+        "email": row.email or None,
+        "provider": row.provider,
+        "plan": row.plan or None,
+        "status": str(row.status),
+        "status_reason": row.status_reason or None,
+        "chatgpt_account_id": row.chatgpt_account_id or None,
+        "chatgpt_user_id": row.chatgpt_user_id or None,
+        "token_expires_at": iso(row.token_expires_at),
+        "has_refresh_token": bool(row.refresh_token),
+        "last_refreshed_at": iso(row.last_refreshed_at),
+        "cooling_until": iso(row.cooling_until),
+        "cooling_reason": row.cooling_reason or None,
+        "max_concurrency": row.max_concurrency,
+        "request_count": row.request_count,
+        "last_used_at": iso(row.last_used_at),
+        "created_at": iso(row.created_at),
+    }
+
+
+def api_key_summary(row: ApiKey) -> dict[str, Any]:
+    """Return what may be shown of an API key, JSON-ready; the row's user must be loaded."""
+    return {
+        "id": row.pk,
+        "user": row.user.get_username(),
+        "name": row.name,
+        "prefix": row.prefix,
+        "is_admin": row.is_admin,
+        "status": "revoked" if row.revoked_at else "active",
+        "revoked_at": iso(row.revoked_at),
+        "revoked_reason": row.revoked_reason or None,
+        "expires_at": iso(row.expires_at),
+        "allowed_models": list(row.allowed_models or ()),
+        "max_concurrency": row.max_concurrency,
+        "request_count": row.request_count,
+        "last_used_at": iso(row.last_used_at),
+        "created_at": iso(row.created_at),
+    }
+
+
+def iso(moment: datetime | None) -> str | None:
+    """Return a time as JSON writes it."""
+    return moment.isoformat().replace("+00:00", "Z") if moment is not None else None
+
+
+def get_account(reference: str) -> Account | None:
+    """Return the account with this id, or the only one with this label or e-mail."""
+    exact = Account.objects.filter(pk=reference).first()
+    if exact is not None:
+        return exact
+    named = list(Account.objects.filter(Q(label=reference) | Q(email__iexact=reference))[:2])
+    return named[0] if len(named) == 1 else None
+
+
+def get_api_key(reference: str) -> ApiKey | None:
+    """Return the API key with this id, or the only one whose shown start this is."""
+    keys = ApiKey.objects.select_related("user")
+    if reference.isdigit():
+        return keys.filter(pk=int(reference)).first()
+    named = list(keys.filter(prefix=reference.rstrip("…")[:12])[:2])
+    return named[0] if len(named) == 1 else None
+
+
+def refresh_margin_s(account_id: str) -> float:
+    """Return how long before its expiry a token is refreshed: 300 s ± 15 %, fixed per account.
+
+    Spread, so that accounts that were added together are not refreshed together (spec/operations.md §3).
+    """
+    share = int.from_bytes(hashlib.sha256(account_id.encode()).digest()[:4], "big") / 2**32
+    return REFRESH_MARGIN_S * (1 + REFRESH_MARGIN_JITTER * (2 * share - 1))
+
+
+def list_accounts_due(now: datetime, limit: int = 50) -> list[str]:
+    """Return the ids of accounts whose token should be refreshed now, the most urgent first."""
+    horizon = now + timedelta(seconds=REFRESH_MARGIN_S * (1 + REFRESH_MARGIN_JITTER))
+    old = now - UNKNOWN_EXPIRY_AGE
+    unknown = Q(token_expires_at__isnull=True) & (Q(last_refreshed_at__isnull=True) | Q(last_refreshed_at__lt=old))
+    rows = (
+        Account.objects.filter(status=AccountStatus.ACTIVE, refresh_token__isnull=False)
+        .filter(Q(token_expires_at__lte=horizon) | unknown)
+        .filter(Q(refresh_retry_at__isnull=True) | Q(refresh_retry_at__lte=now))
+        .filter(Q(lease_until__isnull=True) | Q(lease_until__lte=now))
+        .filter(Q(refresh_spent_at__isnull=True) | Q(token_expires_at__lte=now) | Q(token_expires_at__isnull=True))
+        .order_by("token_expires_at", "id")
+        .values_list("id", "token_expires_at")[:limit]
+    )
+    return [
+        account_id
+        for account_id, expires_at in rows
+        if expires_at is None or expires_at - timedelta(seconds=refresh_margin_s(account_id)) <= now
+    ]
+
+
+def accounts_unreadable() -> list[str]:
+    """Return the names of accounts with a token that no key decrypts."""
+    rows: Iterable[Account] = Account.objects.only(
+        "id", "label", "email", "access_token", "refresh_token", "id_token"
+    ).iterator(chunk_size=200)
+    return [
+        str(row)
+        for row in rows
+        if any(isinstance(value, UnreadableSecret) for value in (row.access_token, row.refresh_token, row.id_token))
+    ]
+
+
+def accounts_with_interrupted_refresh(now: datetime) -> list[Account]:
+    """Return accounts whose refresh token was spent by a process that never came back with the answer."""
+    return list(
+        Account.objects.filter(refresh_spent_at__isnull=False).filter(
+            Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+        )
+    )

@@ -1,0 +1,104 @@
+"""What an account's state is, in words: what, why, until when. Shared by the dashboard and the JSON API.
+
+Never asks the database; give it a row and the time.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from msgspec import Struct
+
+from accounts.fields import UnreadableSecret
+from accounts.models import Account, AccountStatus
+
+Kind = Literal["ready", "cooling", "needs_login", "banned", "paused", "disabled"]
+
+_TITLES: dict[Kind, Promise] = {
+    "ready": gettext_lazy("Ready"),
+    "cooling": gettext_lazy("Cooling down"),
+    "needs_login": gettext_lazy("Needs log-in"),
+    "banned": gettext_lazy("Banned"),
+    "paused": gettext_lazy("Paused"),
+    "disabled": gettext_lazy("Disabled"),
+}
+_KINDS: dict[str, Kind] = {
+    AccountStatus.NEEDS_LOGIN: "needs_login",
+    AccountStatus.BANNED: "banned",
+    AccountStatus.PAUSED: "paused",
+    AccountStatus.DISABLED: "disabled",
+}
+
+
+class AccountState(Struct, frozen=True, kw_only=True):
+    """One account's state. `reason` and `until` may be empty."""
+
+    kind: Kind
+    title: str
+    reason: str = ""
+    until: str = ""
+
+    @property
+    def words(self) -> str:
+        """Return it in one line: "Cooling down · 5-hour limit reached · 42 min"."""
+        return " · ".join(part for part in (self.title, self.reason, self.until) if part)
+
+
+def describe(row: Account, now: datetime) -> AccountState:
+    """Return the state of an account at `now`."""
+    kind = _KINDS.get(row.status)
+    if kind is not None:
+        return _state(kind, row.status_reason)
+    if isinstance(row.access_token, UnreadableSecret) or isinstance(row.refresh_token, UnreadableSecret):
+        return _state("needs_login", _("its tokens cannot be decrypted with the present keys"))
+    is_expired = row.token_expires_at is not None and row.token_expires_at <= now
+    if is_expired and not row.refresh_token:
+        return _state("needs_login", _("the access token has expired and there is no refresh token"))
+    if row.cooling_until is not None and row.cooling_until > now:
+        return _state("cooling", row.cooling_reason, duration_words(row.cooling_until - now))
+    if row.status_reason:
+        return _state("ready", row.status_reason)
+    return _state("ready", _("a new token is fetched with the next request") if is_expired else "")
+
+
+def _state(kind: Kind, reason: str = "", until: str = "") -> AccountState:
+    return AccountState(kind=kind, title=str(_TITLES[kind]), reason=reason, until=until)
+
+
+def duration_words(span: timedelta) -> str:
+    """Return a duration as people say it, in its two largest units: "42 min", "3 h 10 min", "2 d 4 h"."""
+    minutes = max(1, round(span.total_seconds() / 60))
+    days, minutes = divmod(minutes, 1440)
+    hours, minutes = divmod(minutes, 60)
+    if days:
+        return _("%(days)d d %(hours)d h") % {"days": days, "hours": hours}
+    if hours:
+        return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
+    return _("%(minutes)d min") % {"minutes": minutes}
+
+
+def quota_words(quota: Any) -> str:
+    """Return the plan's windows as last reported: "5 h: 78 % left · 7 d: 51 % left"; empty when unknown."""
+    try:
+        windows = [window for window in quota["windows"]["codex"].values() if isinstance(window, dict)]
+    except (KeyError, TypeError, AttributeError):
+        return ""
+    parts = []
+    for window in windows:
+        used, minutes = window.get("used_percent"), window.get("window_minutes")
+        if isinstance(used, int | float):
+            left = max(0, round(100 - used))
+            parts.append(_("%(window)s: %(left)d %% left") % {"window": _window_name(minutes), "left": left})
+    return " · ".join(parts)
+
+
+def _window_name(minutes: Any) -> str:
+    if not isinstance(minutes, int | float) or minutes <= 0:
+        return _("window")
+    if minutes >= 1440:
+        return _("%(days)d d") % {"days": round(minutes / 1440)}
+    return _("%(hours)d h") % {"hours": max(1, round(minutes / 60))}

@@ -1,0 +1,212 @@
+"""The command line: JSON out, one sentence on failure, no secret where none belongs."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.core.management import load_command_class
+
+from accounts import verifying
+from accounts.management.commands import account as account_command
+from accounts.models import Account, AccountStatus, ApiKey, User
+from providers.contract import Secret
+from providers.oauth.contract import OAuthRequest, OAuthResponse
+from tests.factories import AccountFactory, access_jwt
+
+pytestmark = pytest.mark.django_db
+
+Run = Callable[..., tuple[int, list[Any], str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command as the console script does; return exit code, parsed stdout lines, stderr."""
+
+    def run_command(*words: str) -> tuple[int, list[Any], str]:
+        code = 0
+        try:
+            load_command_class("accounts", words[0]).run_from_argv(["codexproxy", *words])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    return run_command
+
+
+def test_it_adds_an_account_and_prints_it_without_its_tokens(run: Run) -> None:
+    token = access_jwt("w", "u", plan="pro", email="e@example.com")
+    code, (shown,), _ = run("account", "add", "--access-token", token, "--label", "mine")
+    assert code == 0
+    assert {"id", "label", "email", "plan", "status"} <= set(shown)
+    assert (shown["label"], shown["email"], shown["plan"], shown["status"]) == (
+        "mine",
+        "e@example.com",
+        "pro",
+        "active",
+    )
+    assert "eyJ" not in json.dumps(shown)
+    _, listed, _ = run("account", "list")
+    assert listed == [shown]
+
+
+@pytest.mark.parametrize("way", ["stdin", "file"])
+def test_it_reads_a_token_from_elsewhere_than_the_arguments(
+    run: Run, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = access_jwt()
+    monkeypatch.setattr("sys.stdin", io.StringIO(token + "\n"))
+    (tmp_path / "token").write_text(token)
+    argument = "-" if way == "stdin" else f"@{tmp_path / 'token'}"
+    assert run("account", "add", "--access-token", argument)[0] == 0
+    assert Account.objects.get().access_token == Secret(token)
+
+
+def test_it_adds_every_login_of_an_auth_json(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "auth.json"
+    path.write_text(json.dumps({"tokens": {"access_token": access_jwt(), "refresh_token": "rt_1"}}))
+    code, shown, _ = run("account", "add", "--auth-json", str(path), "--label", "cli")
+    assert (code, len(shown), shown[0]["has_refresh_token"], shown[0]["label"]) == (0, 1, True, "cli")
+
+
+def test_it_renames_an_account_that_is_added_again_with_another_label(run: Run) -> None:
+    run("account", "add", "--access-token", access_jwt(), "--label", "first")
+    _, (shown,), _ = run("account", "add", "--access-token", access_jwt(), "--label", "second")
+    assert shown["label"] == "second"
+    assert Account.objects.count() == 1
+
+
+def test_it_imports_what_works_and_fails_with_the_place_of_the_rest(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "tokens.txt"
+    path.write_text(f"{access_jwt()}\nhalf-a-secret\n")
+    code, shown, err = run("account", "import", str(path))
+    assert (code, [row["result"] for row in shown]) == (1, ["added"])
+    assert "line 2" in err
+    assert "half-a-secret" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("account", "add", "--access-token", "nonsense"), 1),
+        (("account", "add", "--access-token", ""), 1),
+        (("account", "add", "--auth-json", "missing.json"), 1),
+        (("account", "add"), 2),
+        (("account", "refresh", "nobody"), 1),
+        (("account", "remove", "nobody"), 1),
+        (("account", "export"), 1),
+        (("account", "export", "--format", "zip"), 2),
+        (("account", "dance"), 2),
+        (("key", "create", "--user", "u"), 2),
+        (("key", "create", "--user", "u", "--name", "n", "--expires-at", "soon"), 2),
+        (("key", "create", "--user", "u", "--name", "n", "--expires-at", "2001-01-01"), 1),
+        (("key", "create", "--user", " ", "--name", "n"), 1),
+        (("key", "revoke", "cpx-unknown1"), 1),
+    ],
+)
+def test_it_fails_with_words_and_an_exit_code(run: Run, words: tuple[str, ...], code: int) -> None:
+    found, out, err = run(*words)
+    assert (found, out) == (code, [])
+    assert err.strip()
+
+
+def test_it_exports_tokens_only_when_told_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    row = AccountFactory(refresh_token="rt_exported")
+    command = load_command_class("accounts", "account")
+    command.run_from_argv(["codexproxy", "account", "export", "--ids", row.pk, "--yes-include-secrets"])
+    assert json.loads(capsys.readouterr().out)["accounts"][0]["refreshToken"] == "rt_exported"
+
+
+def test_it_refreshes_an_account_by_its_label(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    AccountFactory(label="mine", refresh_token="rt_first")
+    answers = [
+        OAuthResponse(status=200, body=json.dumps({"access_token": access_jwt(), "refresh_token": "rt_2"}).encode()),
+        OAuthResponse(status=401, body=json.dumps({"error": {"code": "refresh_token_reused"}}).encode()),
+    ]
+
+    class Client:
+        def __enter__(self) -> Callable[[OAuthRequest], OAuthResponse]:
+            return lambda request: answers.pop(0)
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    monkeypatch.setattr(account_command, "OAuthClient", Client)
+    code, (shown,), _ = run("account", "refresh", "mine")
+    assert (code, shown["result"]) == (0, "refreshed")
+    code, (shown,), err = run("account", "refresh", "mine")
+    assert (code, shown["status"]) == (1, AccountStatus.NEEDS_LOGIN)
+    assert "already used" in err
+
+
+def test_it_removes_an_account(run: Run) -> None:
+    row = AccountFactory()
+    assert run("account", "remove", row.pk)[0] == 0
+    assert not Account.objects.exists()
+
+
+def test_it_creates_lists_and_revokes_keys(run: Run) -> None:
+    code, (created,), _ = run(
+        "key",
+        "create",
+        "--user",
+        "alice",
+        "--name",
+        "laptop",
+        "--admin",
+        "--allowed-model",
+        "a",
+        "--allowed-model",
+        "b",
+        "--expires-at",
+        "2099-01-31",
+        "--max-concurrency",
+        "4",
+    )
+    assert code == 0
+    assert created["key"].startswith(created["prefix"])
+    assert (created["user"], created["is_admin"], created["allowed_models"]) == ("alice", True, ["a", "b"])
+    assert (created["expires_at"], created["max_concurrency"]) == ("2099-01-31T00:00:00Z", 4)
+    assert not User.objects.get(username="alice").has_usable_password()
+    run("key", "create", "--user", "alice", "--name", "other")
+    assert User.objects.count() == 1
+    _, listed, _ = run("key", "list")
+    assert [row["name"] for row in listed] == ["laptop", "other"]
+    assert created["key"] not in json.dumps(listed)
+    _, (revoked,), _ = run("key", "revoke", created["prefix"])
+    assert revoked["status"] == "revoked"
+    _, (revoked,), _ = run("key", "revoke", str(listed[1]["id"]))
+    assert ApiKey.objects.filter(revoked_at__isnull=True).count() == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "is_accepted"),
+    [
+        (200, "application/json", True),
+        (401, "application/json", False),
+        (403, "application/json", False),
+        (403, "text/html", None),
+        (429, "application/json", None),
+        (500, "application/json", None),
+    ],
+)
+def test_it_asks_the_upstream_only_about_the_login(status: int, content_type: str, is_accepted: bool | None) -> None:
+    row = AccountFactory(chatgpt_account_id="w")
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(status, headers={"content-type": content_type}, text='{"detail":"eyJabcdefghijkl.m.n"}')
+
+    verdict = verifying.verify_account(Account.objects.get(pk=row.pk), httpx.MockTransport(answer))
+    assert verdict.is_accepted is is_accepted
+    assert "eyJ" not in verdict.message
+    assert asked[0].url.path.endswith("/wham/usage")
+    assert asked[0].headers["chatgpt-account-id"] == "w"

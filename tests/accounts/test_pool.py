@@ -1,0 +1,239 @@
+"""Leasing over the real in-memory state: who gets the slot, who bears a failure, and what "none left" says."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts.health import Penalty
+from accounts.pool import AFFINITY_TTL_S, BUSY_RETRY_S, UNSUPPORTED_TTL_S, AccountPool, Lease
+from accounts.values import AccountView
+from codexproxy.gateway.state.contract import Candidate
+from codexproxy.gateway.state.memory import MemoryState
+from providers.contract import Credential, Secret
+from translation import errors
+
+NOW = 1_800_000_000.0
+
+
+def account(name: str, **fields: object) -> AccountView:
+    return AccountView(
+        id=name, provider="codex", credential=Credential(token=Secret("t"), scope=name), **fields  # type: ignore[arg-type]
+    )
+
+
+class Desk:
+    """A pool with its state, and short words for what tests do with it."""
+
+    def __init__(self) -> None:
+        self.state = MemoryState()
+        self.penalties: list[tuple[str, Penalty]] = []
+        self.pool = AccountPool(self.state, Candidate, lambda *fact: self.penalties.append(fact), lease_ttl_s=900)
+
+    async def lease(self, *accounts: AccountView, now: float = NOW, **wishes: object) -> Lease:
+        asked: dict[str, object] = {
+            "model": "gpt-5.5", "strategy": "least_used", "conversation": None, "exclude": set(), **wishes
+        }  # fmt: skip
+        return await self.pool.lease(accounts, now=now, **asked)  # type: ignore[arg-type]
+
+    async def refusal(self, *accounts: AccountView, now: float = NOW, **wishes: object) -> errors.NoCapacity:
+        with pytest.raises(errors.NoCapacity) as caught:
+            await self.lease(*accounts, now=now, **wishes)
+        return caught.value
+
+    async def taken(self, name: str) -> int:
+        return await self.state.slots_taken(name, now=NOW)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_a_lease_holds_one_slot_until_it_is_released_and_releasing_twice_frees_one(desk: Desk) -> None:
+    a = account("a", max_concurrency=2)
+    first, _ = await desk.lease(a), await desk.lease(a)
+    assert await desk.taken("a") == 2
+    first.release()
+    first.release()
+    assert await desk.taken("a") == 1
+    assert first.is_released
+
+
+async def test_a_released_lease_cannot_be_prolonged_back_to_life(desk: Desk) -> None:
+    lease = await desk.lease(account("a"))
+    lease.release()
+    lease.prolong(ttl_s=900, now=NOW)
+    assert await desk.taken("a") == 0
+
+
+async def test_load_spreads_over_accounts_before_any_gets_a_second_request(desk: Desk) -> None:
+    accounts = [account("a"), account("b"), account("c")]
+    assert sorted([(await desk.lease(*accounts)).account.id for _ in range(3)]) == ["a", "b", "c"]
+
+
+async def test_round_robin_goes_around(desk: Desk) -> None:
+    accounts = [account("a"), account("b"), account("c")]
+    chosen = [(await desk.lease(*accounts, strategy="round_robin")).account.id for _ in range(6)]
+    assert sorted(chosen[:3]) == ["a", "b", "c"] and chosen[:3] == chosen[3:]
+
+
+async def test_sticky_stays_on_one_account_until_it_is_full(desk: Desk) -> None:
+    accounts = [account("a", last_used_at=1, max_concurrency=2), account("b", last_used_at=9, max_concurrency=2)]
+    assert [(await desk.lease(*accounts, strategy="sticky")).account.id for _ in range(3)] == ["b", "b", "a"]
+
+
+@pytest.mark.parametrize("strategy", ["least_used", "round_robin", "sticky"])
+async def test_a_conversation_keeps_its_account_under_every_strategy(desk: Desk, strategy: str) -> None:
+    accounts = [account("a"), account("b"), account("c")]
+    first = await desk.lease(*accounts, strategy=strategy, conversation="talk")
+    first.release()
+    for _ in range(3):
+        again = await desk.lease(*accounts, strategy=strategy, conversation="talk")
+        assert again.account.id == first.account.id
+        again.release()
+
+
+async def test_a_conversation_moves_and_stays_moved_when_its_account_is_gone(desk: Desk) -> None:
+    a, b = account("a"), account("b", request_count=5)
+    (await desk.lease(a, b, conversation="talk")).release()
+    moved = await desk.lease(a, b, conversation="talk", exclude={"a"})
+    moved.release()
+    assert moved.account.id == "b"
+    assert (await desk.lease(a, b, conversation="talk")).account.id == "b"
+
+
+async def test_a_conversation_whose_account_is_full_does_not_wait_for_it(desk: Desk) -> None:
+    a, b = account("a", max_concurrency=1), account("b", request_count=5)
+    held = await desk.lease(a, b, conversation="talk")
+    assert held.account.id == "a"
+    assert (await desk.lease(a, b, conversation="talk")).account.id == "b"
+
+
+async def test_affinity_fades(desk: Desk) -> None:
+    a, b = account("a", request_count=1), account("b", request_count=5)
+    (await desk.lease(b, conversation="talk")).release()
+    later = await desk.lease(a, b, conversation="talk", now=NOW + AFFINITY_TTL_S + 1)
+    assert later.account.id == "a"
+
+
+async def test_two_requests_racing_for_the_last_slot_get_one_lease(desk: Desk) -> None:
+    a = account("a", max_concurrency=1)
+    await desk.lease(a)
+    assert (await desk.refusal(a)).status == 429
+
+
+async def test_unusable_excluded_and_cooling_accounts_are_passed_over(desk: Desk) -> None:
+    accounts = [
+        account("paused", is_usable=False), account("tried"), account("persisted", cooling_until=NOW + 5),
+        account("live"), account("good", request_count=99),
+    ]  # fmt: skip
+    await desk.pool.report(accounts[3], errors.RateLimited("x", until=NOW + 60), now=NOW)
+    assert (await desk.lease(*accounts, exclude={"tried"})).account.id == "good"
+
+
+async def test_a_cooled_account_comes_back_when_its_rest_ends(desk: Desk) -> None:
+    a = account("a")
+    await desk.pool.report(a, errors.RateLimited("x", until=NOW + 60), now=NOW)
+    assert (await desk.refusal(a)).status == 429
+    assert (await desk.lease(a, now=NOW + 61)).account.id == "a"
+
+
+async def test_an_account_without_the_model_is_passed_over_for_that_model_only(desk: Desk) -> None:
+    a, b = account("a"), account("b", request_count=9)
+    await desk.pool.mark_unsupported(a, "gpt-5.4", now=NOW)
+    assert (await desk.lease(a, b, model="gpt-5.4")).account.id == "b"
+    assert (await desk.lease(a, b, model="gpt-5.5")).account.id == "a"
+    assert (await desk.lease(a, b, model="gpt-5.4", now=NOW + UNSUPPORTED_TTL_S + 1)).account.id == "a"
+
+
+# ---- consequences ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_rejection_is_passed_up_with_its_verdict(desk: Desk) -> None:
+    await desk.pool.report(account("a"), errors.AccountRejected("x", reason="banned", detail="gone"), now=NOW)
+    [(name, penalty)] = desk.penalties
+    assert (name, penalty.rejection, penalty.reason) == ("a", "banned", "gone")
+
+
+@pytest.mark.parametrize("error", [errors.UpstreamBusy("x"), errors.InvalidRequest("x"), errors.UpstreamUnreachable("x")])
+async def test_failures_that_are_not_the_accounts_leave_no_trace(desk: Desk, error: errors.GatewayError) -> None:
+    await desk.pool.report(account("a"), error, now=NOW)
+    assert desk.penalties == []
+    assert (await desk.lease(account("a"))).account.id == "a"
+
+
+async def test_blocks_in_a_row_rest_longer_until_a_success(desk: Desk) -> None:
+    a, block = account("a"), errors.UpstreamBlocked("x", reason="challenge")
+    for _ in range(3):
+        await desk.pool.report(a, block, now=NOW)
+    await desk.pool.report_success(a)
+    await desk.pool.report(a, block, now=NOW)
+    assert [penalty.cool_until - NOW for _, penalty in desk.penalties] == [10, 30, 90, 10]
+
+
+async def test_blocks_an_hour_apart_are_not_in_a_row(desk: Desk) -> None:
+    a, block = account("a"), errors.UpstreamBlocked("x", reason="challenge")
+    await desk.pool.report(a, block, now=NOW)
+    await desk.pool.report(a, block, now=NOW + 3601)
+    assert desk.penalties[1][1].cool_until == NOW + 3601 + 10
+
+
+# ---- what "none left" says ------------------------------------------------------------------------------------------
+
+
+async def test_no_accounts_at_all_is_said_so(desk: Desk) -> None:
+    refusal = await desk.refusal()
+    assert (refusal.status, refusal.code) == (503, "no_available_accounts")
+    assert "none has been added" in refusal.message
+
+
+async def test_accounts_that_all_need_a_person_are_unavailable_without_a_time(desk: Desk) -> None:
+    refusal = await desk.refusal(account("a", is_usable=False), account("b", is_usable=False))
+    assert (refusal.status, refusal.code, refusal.retry_after_s) == (503, "no_available_accounts", None)
+
+
+async def test_all_resting_says_when_the_first_is_back(desk: Desk) -> None:
+    accounts = [account("a", cooling_until=NOW + 7200), account("b"), account("paused", is_usable=False)]
+    await desk.pool.report(accounts[1], errors.RateLimited("x", until=NOW + 600), now=NOW)
+    refusal = await desk.refusal(*accounts)
+    assert (refusal.status, refusal.code, refusal.retry_after_s) == (429, "rate_limit_exceeded", 600)
+    assert "10 min" in refusal.message
+
+
+async def test_all_resting_and_already_tried_still_says_when_the_first_is_back(desk: Desk) -> None:
+    accounts = [account("a", cooling_until=NOW + 600), account("b", cooling_until=NOW + 7200)]
+    assert (await desk.refusal(*accounts, exclude={"a", "b"})).retry_after_s == 600
+
+
+async def test_an_account_that_lacks_the_model_does_not_hide_that_the_others_rest(desk: Desk) -> None:
+    lacking, resting = account("a"), account("b", cooling_until=NOW + 600)
+    await desk.pool.mark_unsupported(lacking, "gpt-5.5", now=NOW)
+    refusal = await desk.refusal(lacking, resting)
+    assert (refusal.status, refusal.retry_after_s) == (429, 600)
+
+
+async def test_a_failed_account_does_not_hide_that_the_others_rest(desk: Desk) -> None:
+    failed, resting = account("a"), account("b", cooling_until=NOW + 600)
+    refusal = await desk.refusal(failed, resting, exclude={"a"})
+    assert (refusal.status, refusal.retry_after_s) == (429, 600)
+
+
+async def test_all_busy_asks_for_a_short_wait(desk: Desk) -> None:
+    a, resting = account("a", max_concurrency=1), account("b", cooling_until=NOW + 600)
+    await desk.lease(a)
+    refusal = await desk.refusal(a, resting)
+    assert (refusal.status, refusal.retry_after_s) == (429, BUSY_RETRY_S)
+    assert "busy" in refusal.message
+
+
+async def test_all_tried_and_failed_is_said_so(desk: Desk) -> None:
+    refusal = await desk.refusal(account("a"), account("b"), exclude={"a", "b"})
+    assert (refusal.status, refusal.code) == (503, "no_available_accounts")
+    assert "tried" in refusal.message
+
+
+async def test_a_model_no_account_has_is_unavailable(desk: Desk) -> None:
+    await desk.pool.mark_unsupported(account("a"), "gpt-5.5", now=NOW)
+    refusal = await desk.refusal(account("a"))
+    assert (refusal.status, refusal.code) == (503, "no_available_accounts")
+    assert "model" in refusal.message
