@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Callable
+
+
+_RANDOM = random.Random()  # seeded by the system; ids are names, not secrets, and a system call each would show
+
+
+def _random_hex32() -> str:
+    return f"{_RANDOM.getrandbits(128):032x}"
 
 
 class Ids:
@@ -12,7 +19,7 @@ class Ids:
     __slots__ = ("_hex32",)
 
     def __init__(self, hex32: Callable[[], str] | None = None) -> None:
-        self._hex32 = hex32 or (lambda: secrets.token_hex(16))
+        self._hex32 = hex32 or _random_hex32
 
     def mint(self, prefix: str) -> str:
         """Return a new id."""

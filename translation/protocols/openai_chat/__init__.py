@@ -1,0 +1,93 @@
+"""OpenAI Chat Completions, the dialect most clients speak. Client side in full; the upstream side comes later.
+
+`request.py` and what it names read a body, `encoder.py` writes a stream, `response.py` the collected answer from the
+same events. Facts: spec/translation.md §5, spec/clients.md §6. Reference:
+https://platform.openai.com/docs/api-reference/chat (checked 2026-11-20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from translation.codec import ModelInfo, OpenedRequest, Quirks, RelayTarget, Route, WireContext, WireError
+from translation.errors import GatewayBug, GatewayError
+from translation.ir.request import GenerateRequest
+from translation.ir.response import GenerateResponse
+from translation.protocols.openai_chat.encoder import ChatStreamEncoder
+from translation.protocols.openai_chat.request import decode_chat_request, open_chat_request
+from translation.protocols.openai_chat.response import encode_chat_response
+from translation.shared.openai_errors import encode_openai_error
+from translation.shared.openai_models import encode_openai_model, encode_openai_models
+
+
+class OpenAIChat:
+    """The `Codec` of Chat Completions. The upstream direction raises GatewayBug until Chat providers are built."""
+
+    name = "openai-chat"
+    stream_media_type = "text/event-stream; charset=utf-8"
+    routes = (
+        Route("POST", "/v1/chat/completions"),
+        Route("POST", "/chat/completions"),
+        Route("GET", "/v1/models", "models"),
+        Route("GET", "/v1/models/{id}", "model"),
+    )
+
+    # ---- client side -------------------------------------------------------------------------------------------
+
+    def open_request(self, body: bytes, context: WireContext) -> OpenedRequest:
+        """Parse a body and read what routing needs. Raises: InvalidRequest."""
+        return open_chat_request(body, context)
+
+    def decode_request(self, opened: OpenedRequest) -> GenerateRequest:
+        """Build the IR. Raises: InvalidRequest, UnsupportedFeature."""
+        return decode_chat_request(opened)
+
+    def encoder(self, opened: OpenedRequest) -> ChatStreamEncoder:
+        """Return the encoder of one stream."""
+        return ChatStreamEncoder(opened)
+
+    def encode_response(self, response: GenerateResponse, opened: OpenedRequest) -> bytes:
+        """Write a collected answer."""
+        return encode_chat_response(response, opened)
+
+    def encode_error(self, error: GatewayError) -> WireError:
+        """Write an error in OpenAI's envelope."""
+        return encode_openai_error(error)
+
+    def encode_models(self, models: Sequence[ModelInfo], context: WireContext) -> bytes:
+        """Write the model list."""
+        return encode_openai_models(models, context)
+
+    def encode_model(self, model: ModelInfo, context: WireContext) -> bytes:
+        """Write one model."""
+        return encode_openai_model(model)
+
+    # ---- upstream side and relay lane: not built yet -----------------------------------------------------------
+
+    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> NoReturn:
+        """Not built yet: no upstream speaks Chat so far. Raises: GatewayBug."""
+        raise _not_built("encode_request")
+
+    def decoder(self) -> NoReturn:
+        """Not built yet: no upstream speaks Chat so far. Raises: GatewayBug."""
+        raise _not_built("decoder")
+
+    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
+        """Return why a body cannot be relayed; always a reason, because the relay lane is not built."""
+        return "the chat relay is not built yet"
+
+    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> NoReturn:
+        """Not built yet. Raises: GatewayBug."""
+        raise _not_built("relay_request")
+
+    def tap(self, opened: OpenedRequest) -> NoReturn:
+        """Not built yet. Raises: GatewayBug."""
+        raise _not_built("tap")
+
+
+def _not_built(method: str) -> GatewayBug:
+    return GatewayBug(f"The gateway cannot talk Chat Completions to an upstream yet (`{method}`).")
+
+
+CODEC = OpenAIChat()

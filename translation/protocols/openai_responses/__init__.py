@@ -1,0 +1,92 @@
+"""OpenAI Responses, both directions; also the wire of the Codex backend.
+
+Reference: https://platform.openai.com/docs/api-reference/responses (checked 2026-11-20); facts: spec/translation.md
+§1, §8, spec/wire.md §3-4. Requests: `request.py` → `items.py` → `relay.py` or `reading.py`/`upstream.py`; answers:
+`decoder.py` → `assembly.py`, `encoder.py` → `ladder.py`, `tap.py` → `recovery.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from translation.codec import (
+    ModelInfo,
+    OpenedRequest,
+    Quirks,
+    RelayTarget,
+    Route,
+    WireContext,
+    WireError,
+)
+from translation.errors import GatewayError
+from translation.ir.request import GenerateRequest
+from translation.ir.response import GenerateResponse
+from translation.protocols.openai_responses import encoder as _encoder
+from translation.protocols.openai_responses import models as _models
+from translation.protocols.openai_responses import relay as _relay
+from translation.protocols.openai_responses import request as _request
+from translation.protocols.openai_responses import upstream as _upstream
+from translation.protocols.openai_responses.decoder import ResponsesDecoder
+from translation.protocols.openai_responses.encoder import ResponsesEncoder
+from translation.protocols.openai_responses.names import ORIGIN
+from translation.protocols.openai_responses.tap import ResponsesTap
+from translation.shared.openai_errors import encode_openai_error
+
+
+class ResponsesCodec:
+    """Implements `translation.codec.Codec`; stateless, every method hands over to the module that knows."""
+
+    name = ORIGIN
+    routes = (Route("POST", "/v1/responses"), Route("POST", "/responses"))
+    stream_media_type = "text/event-stream; charset=utf-8"
+
+    def open_request(self, body: bytes, context: WireContext) -> OpenedRequest:
+        """Parse and validate a client's body. Raises: InvalidRequest, UnsupportedFeature."""
+        return _request.open_request(body, context)
+
+    def decode_request(self, opened: OpenedRequest) -> GenerateRequest:
+        """Build the IR. Raises: InvalidRequest, UnsupportedFeature."""
+        return _request.decode_request(opened)
+
+    def encoder(self, opened: OpenedRequest) -> ResponsesEncoder:
+        """Return the encoder of one streamed answer."""
+        return ResponsesEncoder(opened)
+
+    def encode_response(self, response: GenerateResponse, opened: OpenedRequest) -> bytes:
+        """Write a collected answer."""
+        return _encoder.encode_response(response, opened)
+
+    def encode_error(self, error: GatewayError) -> WireError:
+        """Write an error in OpenAI's envelope."""
+        return encode_openai_error(error)
+
+    def encode_models(self, models: Sequence[ModelInfo], context: WireContext) -> bytes:
+        """Write a model listing."""
+        return _models.encode_models(models, context)
+
+    def encode_model(self, model: ModelInfo, context: WireContext) -> bytes:
+        """Write one model."""
+        return _models.encode_model(model, context)
+
+    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> bytes:
+        """Write the upstream body of an IR request."""
+        return _upstream.encode_request(request, target)
+
+    def decoder(self) -> ResponsesDecoder:
+        """Return the decoder of one upstream stream."""
+        return ResponsesDecoder()
+
+    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
+        """Return why the body cannot be relayed, or None."""
+        return _relay.needs_translation(opened, quirks)
+
+    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> bytes:
+        """Write the upstream body of a relayed request."""
+        return _relay.relay_request(opened, target)
+
+    def tap(self, opened: OpenedRequest) -> ResponsesTap:
+        """Return the tap of one relayed stream."""
+        return ResponsesTap(opened)
+
+
+CODEC = ResponsesCodec()

@@ -1,0 +1,333 @@
+"""The relay lane's reader: frames pass as they came, what must not reach the client is edited, the outcome is learned.
+
+Deltas are recognized by their prefix and never parsed. State: opening (nothing passed on yet) → open → ended. The
+rules of what passes are in spec/translation.md §8.2-8.3, the client facts behind them in spec/clients.md §6 and §10.
+Next: `recovery.py`, which rebuilds an empty `output` and writes frames the upstream did not send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from translation.codec import OpenedRequest
+from translation.errors import GatewayError, ProtocolViolation, UpstreamDisconnected
+from translation.ir.events import FinishReason
+from translation.ir.usage import Usage
+from translation.protocols.openai_responses.decoder import sniff_name, tolerant_object
+from translation.protocols.openai_responses.encoder import ResponsesEncoder
+from translation.protocols.openai_responses.errors import error_from_payload
+from translation.protocols.openai_responses.names import is_codex_client
+from translation.protocols.openai_responses.recovery import (
+    OutputMemory,
+    created_frame,
+    events_of_odd_body,
+    failed_frame,
+    sequence_after,
+    shown_model,
+)
+from translation.protocols.openai_responses.usage import usage_from_response
+from translation.wire.jsonio import dumps
+from translation.wire.sse import COMMENT_PING, MAX_FRAME_BYTES, parse_frame
+
+Json = dict[str, Any]
+
+_TEXT_DELTA = b"event: response.output_text.delta\n"
+_DELTAS = (
+    b"event: response.function_call_arguments.delta\n",
+    b"event: response.reasoning_summary_text.delta\n",
+    b"event: response.custom_tool_call_input.delta\n",
+    b"event: response.reasoning_text.delta\n",
+    b"event: response.refusal.delta\n",
+)
+"""Frames that pass without a look, like text deltas, which are remembered as well."""
+
+_ALIASES = {b"response.text.delta": b"response.output_text.delta", b"response.done": b"response.completed"}
+_ASIDE_BYTES = 64 * 1024
+
+
+class ResponsesTap:
+    """One relayed stream. Invariant: the client sees created first, one terminal frame, nothing after it."""
+
+    def __init__(self, opened: OpenedRequest) -> None:
+        self.usage: Usage | None = None
+        self.finish_reason: FinishReason | None = None
+        self.error: GatewayError | None = None
+        self.response_id = ""
+        self.done = False
+        self.has_output = False
+        self.asides: dict[str, bytes] = {}
+        """Latest data of each `codex.*` event, for the account's limits; shown to Codex clients only."""
+        self._opened = opened
+        self._model = opened.body.get("model") or opened.model
+        self._is_codex = is_codex_client(opened.context.headers)
+        self._memory = OutputMemory()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._held_cr = False
+        self._is_open = False
+        self._flows = False
+        self._last = b""
+        self._final: Json | None = None
+        self._odd: list[bytes] = []
+
+    # ---- bytes in, bytes out -----------------------------------------------------------------------------------
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return what the client gets of a network chunk: whole frames only."""
+        if self.done:
+            return b""
+        blocks = self._cut(chunk)
+        if not blocks:
+            return self._fail(self.error) if self.error is not None and not self.done else b""
+        out: list[bytes] = []
+        keep, flows = self._memory.keep, self._flows
+        for block in blocks:
+            if flows and block.startswith(_TEXT_DELTA):
+                keep(block)
+                out.append(block)
+            elif flows and block.startswith(_DELTAS):
+                out.append(block)
+            else:
+                self._frame(block, out)
+                if self.done:
+                    break
+                flows = self._flows
+        if not out:
+            return b""
+        self._last = out[-1]
+        out.append(b"")
+        return b"\n\n".join(out)
+
+    def finish(self) -> bytes:
+        """Return what the end of the file brings; a failed response when the stream has not ended itself."""
+        if self.done:
+            return b""
+        rest = b"".join(self._pending).strip(b"\n")
+        self._pending.clear()
+        passed = self.feed(rest + b"\n\n") if rest else b""
+        if self.done:
+            return passed
+        if not self._is_open and self._odd:
+            return passed + self._odd_body()
+        return passed + self._fail(
+            UpstreamDisconnected("The upstream closed the stream before the answer was complete.")
+        )
+
+    def heartbeat(self) -> bytes:
+        """Return a comment, once created was passed on and while the stream lasts."""
+        return COMMENT_PING if self._is_open and not self.done else b""
+
+    def collected(self) -> bytes:
+        """Return the terminal `response` object with its output.
+
+        Raises: the GatewayError that ended the stream.
+        """
+        if self.error is not None:
+            raise self.error
+        if self._final is None:
+            raise UpstreamDisconnected("The upstream closed the stream before the answer was complete.")
+        return dumps(self._final)
+
+    def _cut(self, chunk: bytes) -> list[bytes]:
+        """Cut into blocks without their blank line; a boundary is searched only where it can be new."""
+        if self._held_cr or b"\r" in chunk:
+            chunk = self._unify_line_ends(chunk)
+        pending = self._pending
+        if pending:
+            if b"\n\n" not in chunk and not (chunk.startswith(b"\n") and pending[-1].endswith(b"\n")):
+                self._hold(chunk)
+                return []
+            pending.append(chunk)
+            chunk = b"".join(pending)
+            pending.clear()
+            self._pending_bytes = 0
+        blocks = chunk.split(b"\n\n")
+        self._hold(blocks.pop())
+        return blocks
+
+    def _hold(self, rest: bytes) -> None:
+        if rest:
+            self._pending.append(rest)
+            self._pending_bytes += len(rest)
+            if self._pending_bytes > MAX_FRAME_BYTES:
+                self.error = ProtocolViolation("The upstream sent an event larger than 64 MiB.")
+
+    def _unify_line_ends(self, chunk: bytes) -> bytes:
+        if self._held_cr:
+            chunk = b"\r" + chunk
+        self._held_cr = chunk.endswith(b"\r")
+        if self._held_cr:
+            chunk = chunk[:-1]
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    # ---- frames ------------------------------------------------------------------------------------------------
+
+    def _frame(self, block: bytes, out: list[bytes]) -> None:
+        """Judge one frame that is not a plain delta; append what the client gets of it."""
+        block = block.lstrip(b"\n").removeprefix(b"\xef\xbb\xbf")
+        parsed = parse_frame(block)
+        if parsed is None or parsed[1] == b"[DONE]":
+            return
+        name, data = parsed
+        if not name:
+            name = sniff_name(data) or _typed_name(data)
+            if not name:
+                self._odd.append(data)
+                return
+            block = b"event: %b\ndata: %b" % (name, data.replace(b"\n", b"\ndata: "))
+        elif b"\n" in data or not block.startswith(b"event: ") or b"\ndata: " not in block:
+            block = b"event: %b\ndata: %b" % (name, data.replace(b"\n", b"\ndata: "))
+        if name in _ALIASES:
+            name, block = _ALIASES[name], block.replace(name, _ALIASES[name])
+        handler = self._FRAMES.get(name)
+        if handler is not None:
+            handler(self, name, data, block, out)
+        elif name.startswith(b"response."):
+            self._output(block, out)
+        else:
+            self._foreign(name, data, block, out)
+
+    def _output(self, block: bytes, out: list[bytes]) -> None:
+        self._ensure_created(out)
+        self._flows = self.has_output = True
+        if block.startswith(_TEXT_DELTA):
+            self._memory.keep(block)
+        out.append(block)
+
+    def _foreign(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
+        if name.startswith(b"codex.") and len(data) <= _ASIDE_BYTES:
+            self.asides[name.decode(errors="replace")] = data
+        if self._is_codex:
+            out.append(block)
+
+    def _opening(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
+        payload = tolerant_object(data)
+        response = payload.get("response") if payload is not None else None
+        if payload is not None and isinstance(response, dict):
+            self.response_id = str(response.get("id") or "") or self.response_id
+            if shown_model(response, self._model):
+                block = b"event: %b\ndata: %b" % (name, dumps(payload))
+        if name != b"response.created":
+            self._ensure_created(out)
+        self._is_open = True
+        out.append(block)
+
+    def _metadata(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
+        """Facts about the account (moderation, verification), which no SDK knows; openai-node even throws on them."""
+        if self._is_codex:
+            out.append(block)
+
+    def _item_done(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
+        payload = tolerant_object(data)
+        if payload is not None:
+            self._memory.item_done(payload)
+        self._output(block, out)
+
+    def _item_added(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
+        self._memory.item_added(data)
+        self._output(block, out)
+
+    # ---- ends --------------------------------------------------------------------------------------------------
+
+    def _success(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
+        payload = tolerant_object(data)
+        response = payload.get("response") if payload is not None else None
+        if payload is None or not isinstance(response, dict):
+            self._append_failure(ProtocolViolation("The upstream ended with an event that cannot be read."), out)
+            return
+        if response.get("status") == "failed":
+            self._failure(b"response.failed", data, block, out)
+            return
+        self.response_id = str(response.get("id") or "") or self.response_id
+        self._ensure_created(out)
+        has_changed = shown_model(response, self._model)
+        payload["type"] = name.decode()
+        if not response.get("output"):
+            response["output"] = self._memory.output()
+            has_changed = has_changed or bool(response["output"])
+        self._flows = self.has_output = self.done = True
+        self.usage = usage_from_response(response)
+        self.finish_reason = _finish_reason(name, response)
+        self._final = {"object": "response", "status": name.decode().partition(".")[2], **response}
+        self._memory.clear()
+        out.append(b"event: %b\ndata: %b" % (name, dumps(payload)) if has_changed else block)
+
+    def _failure(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
+        payload = tolerant_object(data) or {}
+        self.error = error_from_payload(payload)
+        response = payload.get("response")
+        self.done = True
+        if isinstance(response, dict):
+            self.usage = usage_from_response(response)
+            self.response_id = str(response.get("id") or "") or self.response_id
+        if not self._is_open:
+            # Too early for a frame of its own: the flow answers with a status, unless it has already answered.
+            self.done = False
+            self._append_failure(self.error, out)
+            return
+        if isinstance(response, dict) and shown_model(response, self._model):
+            block = b"event: %b\ndata: %b" % (name, dumps(payload))
+        out.append(block)
+
+    def _append_failure(self, error: GatewayError, out: list[bytes]) -> None:
+        self.error = error
+        self._ensure_created(out)
+        sequence = sequence_after(out[-1] if out else self._last)
+        out.append(failed_frame(self.response_id, self._model, error, sequence, self._opened.context))
+        self.done = True
+        self._memory.clear()
+
+    def _fail(self, error: GatewayError | None) -> bytes:
+        out: list[bytes] = []
+        self._append_failure(error or ProtocolViolation("The upstream's stream cannot be read."), out)
+        return b"\n\n".join([*out, b""])
+
+    def _ensure_created(self, out: list[bytes]) -> None:
+        """SDK clients raise on anything that precedes created, so an upstream without one gets one."""
+        if self._is_open:
+            return
+        self._is_open = True
+        self.response_id = self.response_id or self._opened.context.ids.mint("resp_")
+        out.append(created_frame(self.response_id, self._model, self._opened.context))
+
+    def _odd_body(self) -> bytes:
+        """The body was no event stream: one JSON answer is rendered, anything else is an error."""
+        events = events_of_odd_body(self._odd)
+        encoder = ResponsesEncoder(self._opened)
+        rendered = encoder.encode(events)
+        self.error, self.usage = encoder.error, encoder.usage
+        self.finish_reason, self.response_id = encoder.finish_reason, encoder.response_id
+        self._final = encoder.final
+        self.done = self._is_open = True
+        self.has_output = self.error is None
+        return rendered
+
+    _FRAMES: ClassVar[dict[bytes, Callable[[ResponsesTap, bytes, bytes, bytes, list[bytes]], None]]] = {
+        b"response.created": _opening,
+        b"response.in_progress": _opening,
+        b"response.queued": _opening,
+        b"response.metadata": _metadata,
+        b"response.output_item.added": _item_added,
+        b"response.output_item.done": _item_done,
+        b"response.completed": _success,
+        b"response.incomplete": _success,
+        b"response.failed": _failure,
+        b"response.error": _failure,
+        b"error": _failure,
+    }
+
+
+def _typed_name(data: bytes) -> bytes:
+    payload = tolerant_object(data)
+    kind = payload.get("type") if payload is not None else None
+    return kind.encode(errors="replace") if isinstance(kind, str) else b""
+
+
+def _finish_reason(name: bytes, response: Json) -> FinishReason:
+    if name == b"response.incomplete" or response.get("status") == "incomplete":
+        details = response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        return {"max_output_tokens": "length", "content_filter": "content_filter"}.get(str(reason), "stop")  # pyright: ignore[reportReturnType]
+    kinds = {item.get("type") for item in response.get("output") or () if isinstance(item, dict)}
+    return "tool_calls" if kinds & {"function_call", "custom_tool_call"} else "stop"
