@@ -122,6 +122,8 @@ class Runtime:
             except TimeoutError:
                 pass
             self._wake.clear()
+            if self._stopping.is_set():
+                return
             try:
                 version = await self._in_thread(changes.current_version)
                 if version != self.snapshots.current.version:

@@ -125,10 +125,12 @@ class Provider(Protocol):
 
 
 class UpstreamStream(Protocol):
-    """An open answer. `headers` has lower-case names (the last of repeated ones wins, `set-cookie` excepted)."""
+    """An open answer. `headers` has lower-case names; of a repeated one the last counts."""
 
     status: int
     headers: Mapping[str, str]
+    is_at_end: bool
+    """The whole body has been read."""
 
     async def read(self) -> bytes:
         """Return the next network chunk, b"" at the end. Raises: UpstreamUnreachable when the connection breaks."""

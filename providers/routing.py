@@ -30,13 +30,10 @@ def resolve(
     Raises: ModelNotFound.
     """
     written = name.strip()
-    base, effort, tier = _split(written, models, aliases)
-    model = _follow(base, aliases)
-    if model not in models:
-        model, more_effort, more_tier = _split(model, models, {})
-        effort, tier = effort or more_effort, tier or more_tier
+    model, effort, tier = _settle(written, models, aliases)
     if model not in models and model.startswith(BORROWED_FAMILIES):
-        model = default_model
+        model, default_effort, default_tier = _settle(default_model, models, aliases)
+        effort, tier = effort or default_effort, tier or default_tier
     info = models.get(model)
     if info is None and not CODEX_FAMILY.match(model):
         raise ModelNotFound(
@@ -57,6 +54,18 @@ def _codex_target(model: str, info: ModelInfo | None, effort: str | None, tier: 
         effort="max" if effort == "ultra" else effort,
         service_tier="priority" if tier == "fast" else tier,
     )
+
+
+def _settle(
+    name: str, models: Mapping[str, ModelInfo], aliases: Mapping[str, str]
+) -> tuple[str, str | None, str | None]:
+    """Take suffixes off `name` and follow its alias, whose target may carry suffixes of its own; the name's win."""
+    base, effort, tier = _split(name, models, aliases)
+    model = _follow(base, aliases)
+    if model != base and model not in models:
+        model, more_effort, more_tier = _split(model, models, {})
+        effort, tier = effort or more_effort, tier or more_tier
+    return model, effort, tier
 
 
 def _split(

@@ -133,9 +133,9 @@ class AsgiClient:
         finally:
             self.is_writing = False
 
-    async def end(self) -> None:
+    async def end(self, data: bytes) -> None:
         """See `ClientStream.end`."""
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     async def reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """See `ClientStream.reply`."""

@@ -30,6 +30,8 @@ class KeyAuth:
     A failure raises the typed error, which leaves in the dialect of the route.
     """
 
+    is_async = True
+    """Ninja would otherwise hop to a thread for every request."""
     openapi_name = "apiKey"
     openapi_type = "http"
     openapi_scheme = "bearer"
@@ -38,7 +40,7 @@ class KeyAuth:
         self._gateway = gateway
         self.openapi_security_schema = {"type": "http", "scheme": "bearer"}
 
-    def __call__(self, request: HttpRequest) -> ApiKeyView:
+    async def __call__(self, request: HttpRequest) -> ApiKeyView:
         call: ClientRequest = request.client_request  # type: ignore[attr-defined]
         return self._gateway.authenticate(call.headers, call.query)
 
@@ -168,8 +170,8 @@ def _models_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
 
 
 def _model_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
-    async def view(request: HttpRequest, model: str) -> HttpResponse:
-        info = visible_model(gateway.snapshots.current, request.auth, model)  # type: ignore[attr-defined]
+    async def view(request: HttpRequest, id: str) -> HttpResponse:
+        info = visible_model(gateway.snapshots.current, request.auth, id)  # type: ignore[attr-defined]
         return HttpResponse(codec.encode_model(info, _context(gateway, request)), content_type="application/json")
 
     return view
@@ -199,8 +201,7 @@ def _error_response(codec: Codec, error: GatewayError, request: HttpRequest) -> 
     return HttpResponse(
         answer.body,
         status=answer.status,
-        content_type="application/json",
-        headers={**answer.headers, "x-request-id": call.request_id},
+        headers={"content-type": "application/json", **answer.headers, "x-request-id": call.request_id},
     )
 
 

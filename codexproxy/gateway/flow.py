@@ -291,7 +291,6 @@ class _GenerateCall:
             if opened.stream:
                 await pump.stream(upstream, call.driver, self.client, self.pulse, response_headers, self._on_output)
                 self.record.status = 200
-                await self.client.end()
             else:
                 collected = await pump.collect(upstream, call.driver, self.pulse)
                 self._on_output()
@@ -334,9 +333,8 @@ class _GenerateCall:
             await self.client.reply(answer.status, headers, answer.body)
             return
         self.record.status = 200
-        if self.driver is not None and not (self.driver.done and self.has_output):
-            await self.client.write(self.driver.fail(error))
-        await self.client.end()
+        was_said = self.driver is not None and self.driver.done and self.has_output
+        await self.client.end(b"" if was_said or self.driver is None else self.driver.fail(error))
 
 
 def _last_word(failure: errors.GatewayError | None, none_left: errors.NoCapacity) -> errors.GatewayError:

@@ -116,7 +116,7 @@ async def stream(
     headers: Callable[[], Mapping[str, str]],
     on_output: Callable[[], None],
 ) -> None:
-    """Drive `upstream` through `driver` to the client until the terminal event.
+    """Drive `upstream` through `driver` to the client until the terminal event, and end the client's body.
 
     Raises: the driver's GatewayError, before anything was sent (the flow may retry) or after the driver has said it.
     """
@@ -128,24 +128,26 @@ async def stream(
         if not driver.has_output:
             if driver.error is not None:
                 raise driver.error
-            if out:
-                held.append(out)
             if not driver.done:
+                held.append(out)
                 continue
         if held:
-            held.append(out)
-            out = b"".join(held)
+            out = b"".join((*held, out))
             held.clear()
         if out:
-            if pulse.timed_out:
-                break
             on_output()
             if not client.started:
                 await client.start(200, headers())
+            if driver.done and driver.error is None:
+                await client.end(out)
+                return
             await client.write(out)
             pulse.said()
     if driver.error is not None:
         raise driver.error
+    if not client.started:
+        await client.start(200, headers())
+    await client.end(b"")
 
 
 async def collect(upstream: UpstreamStream, driver: Tap, pulse: Pulse) -> bytes:
@@ -180,6 +182,8 @@ async def read_error_body(upstream: UpstreamStream, limit_bytes: int) -> bytes:
 
 async def drain(upstream: UpstreamStream) -> None:
     """Read to the end of file, briefly: a connection read to its end can be used again."""
+    if upstream.is_at_end:
+        return
     try:
         async with asyncio.timeout(DRAIN_S):
             while await upstream.read():

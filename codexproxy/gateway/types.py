@@ -35,8 +35,8 @@ class ClientStream(Protocol):
         """Send bytes; returns when the client can take more (back-pressure)."""
         ...
 
-    async def end(self) -> None:
-        """Finish the body."""
+    async def end(self, data: bytes) -> None:
+        """Send the last bytes, if any, and finish the body."""
         ...
 
     async def reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:

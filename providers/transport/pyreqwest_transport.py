@@ -66,20 +66,26 @@ class PyreqwestTransport:
 
 
 class PyreqwestStream:
-    """Implements `providers.contract.UpstreamStream`."""
+    """Implements `providers.contract.UpstreamStream`.
 
-    __slots__ = ("_pending", "_reader", "_request", "_waiting_on", "headers", "status")
+    `step` is a started read and `waiting_on` the future it waits for, left over from an earlier `read`.
+    """
+
+    __slots__ = ("_request", "headers", "is_at_end", "reader", "status", "step", "waiting_on")
 
     def __init__(self, request: Any, response: Any) -> None:
         self._request = request
-        self._reader = response.body_reader
-        self._pending: Any = None
-        self._waiting_on: Any = None
+        self.reader = response.body_reader
+        self.step: Any = None
+        self.waiting_on: Any = None
+        self.is_at_end = False
         self.status: int = response.status
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
 
     async def read(self) -> bytes:
         """Return all bytes that have arrived, at least one chunk; b"" at the end."""
+        if self.is_at_end:
+            return b""
         try:
             return await _Arrived(self)
         except PyreqwestError as error:
@@ -87,9 +93,10 @@ class PyreqwestStream:
 
     async def close(self) -> None:
         """Let the connection go; a connection read to its end returns to the pool."""
-        if self._pending is not None:
-            self._pending.close()
-            self._pending = self._waiting_on = None
+        step, self.step, self.waiting_on = self.step, None, None
+        if step is not None:
+            step.close()
+        self.is_at_end = True
         request, self._request = self._request, None
         if request is not None:
             await request.__aexit__(None, None, None)
@@ -98,8 +105,8 @@ class PyreqwestStream:
 class _Arrived:
     """Awaitable: waits for one chunk, then takes along every further chunk that needs no waiting.
 
-    `read_chunk` completes without suspending when its chunk is there. The first one that would suspend is kept,
-    with the future it waits on, and continued by the next read.
+    A read completes without suspending when its chunk is there. The first one that would suspend is kept, with the
+    future it waits for, and continued by the next `_Arrived`.
     """
 
     __slots__ = ("_stream",)
@@ -109,56 +116,33 @@ class _Arrived:
 
     def __await__(self) -> Generator[Any, Any, bytes]:
         stream = self._stream
-        first = yield from self._first(stream)
-        if first is None:
-            return b""
-        pieces = [bytes(first)]
-        size = len(pieces[0])
+        step, waiting_on = stream.step, stream.waiting_on
+        stream.step = stream.waiting_on = None
+        pieces: list[bytes] = []
+        size = 0
         while size < COALESCE_BYTES:
-            step = stream._reader.read_chunk().__await__()
             try:
-                stream._waiting_on = next(step)
-            except StopIteration as arrived:
+                if step is None:
+                    step = stream.reader.read_chunk().__await__()
+                    waiting_on = next(step)
+                if pieces:
+                    stream.step, stream.waiting_on = step, waiting_on
+                    break
+                while True:
+                    try:
+                        sent = yield waiting_on
+                    except BaseException as interruption:
+                        waiting_on = step.throw(interruption)
+                    else:
+                        waiting_on = step.send(sent)
+            except StopIteration as arrived:  # how an awaited step hands over its value
+                step = waiting_on = None
                 if arrived.value is None:
-                    stream._pending = _ended()
-                    stream._waiting_on = None
+                    stream.is_at_end = True
                     break
                 pieces.append(bytes(arrived.value))
                 size += len(pieces[-1])
-            else:
-                stream._pending = step
-                break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    @staticmethod
-    def _first(stream: PyreqwestStream) -> Generator[Any, Any, Any]:
-        step = stream._pending
-        if step is None:
-            return (yield from stream._reader.read_chunk().__await__())
-        waiting_on, stream._pending, stream._waiting_on = stream._waiting_on, None, None
-        if waiting_on is None:
-            return (yield from step)
-        while True:
-            try:
-                sent = yield waiting_on
-            except BaseException as interruption:
-                try:
-                    waiting_on = step.throw(interruption)
-                except StopIteration as done:
-                    return done.value
-            else:
-                try:
-                    waiting_on = step.send(sent)
-                except StopIteration as done:
-                    return done.value
-
-
-def _ended() -> Generator[Any, Any, None]:
-    """A step that is complete at once: the stream has ended."""
-    return
-    yield
-
-
 def _build_client(egress: str | None) -> Client:
     builder = (
         ClientBuilder()

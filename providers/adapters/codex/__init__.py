@@ -22,7 +22,8 @@ USER_AGENT = f"{ORIGINATOR}/{CLIENT_VERSION} (Debian 12.0.0; x86_64) unknown"
 
 SUBAGENTS = ("review", "compact", "memory_consolidation", "collab_spawn")
 """Labels of `x-openai-subagent` that are passed on; anything else a client sends is ignored (edge case 206)."""
-RELAYED_REQUEST_HEADERS = ("x-codex-beta-features", "x-codex-turn-state", "x-openai-internal-codex-responses-lite")
+LITE_HEADER = "x-openai-internal-codex-responses-lite"
+RELAYED_REQUEST_HEADERS = ("x-codex-beta-features", "x-codex-turn-state")
 RELAYED_RESPONSE_PREFIXES = ("x-codex-", "x-models-etag", "openai-model", "x-reasoning-included")
 
 
@@ -47,6 +48,8 @@ class CodexProvider:
         subagent = client.get("x-openai-subagent")
         if subagent in SUBAGENTS:
             headers.append(("x-openai-subagent", subagent))
+        if client.get(LITE_HEADER):
+            headers.append((LITE_HEADER, client[LITE_HEADER]))
         headers += (
             ("x-client-request-id", key),
             ("session-id", key),

@@ -221,14 +221,14 @@ def _take_apart(status: int, headers: Mapping[str, str], body: bytes, now_s: flo
         parsed = None
     is_json = isinstance(parsed, dict)
     fields = _error_fields(parsed) if is_json else {}
-    code = fields.get("code") or fields.get("type") or ""
+    code = next((fields[name] for name in ("code", "type") if fields.get(name) and isinstance(fields[name], str)), "")
     param = fields.get("param")
     return Failure(
         status=status,
         headers=headers,
         raw=body,
         is_json=is_json,
-        code=code.lower() if isinstance(code, str) else "",
+        code=code.lower(),
         message=_message(parsed, fields)[:MAX_MESSAGE_CHARS] if is_json else "",
         param=param if isinstance(param, str) else None,
         fields=fields,

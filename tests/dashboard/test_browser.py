@@ -1,0 +1,173 @@
+"""The operator's first day in a real browser; also the source of `docs/screenshots/` (`--update-screenshots`).
+
+Skipped, loudly, only where there is no browser to drive.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from codexproxy.dashboard.setup import SetupToken
+from tests.dashboard import seeding
+
+CHROMIUM = shutil.which("chromium")
+SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(180),
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install the package `chromium`"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _orm_beside_playwright(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Playwright's loop runs in this thread; Django would take that for async code."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser, live_server) -> Iterator[Page]:
+    """A page whose console must stay clean and which may load nothing from elsewhere."""
+    context = browser.new_context(base_url=live_server.url, viewport={"width": 1360, "height": 900})
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: complaints.append(request.url) if _is_elsewhere(request.url, live_server) else None)
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def _is_elsewhere(url: str, live_server) -> bool:
+    return not url.startswith((live_server.url, "data:", "blob:"))
+
+
+@pytest.fixture
+def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """Take a picture of a page, when pictures are asked for."""
+    is_updating = request.config.getoption("--update-screenshots")
+
+    def take(page: Page, name: str) -> None:
+        if is_updating:
+            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+            page.evaluate("document.fonts.ready")
+            page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    return take
+
+
+def log_in(page: Page) -> None:
+    page.goto("/admin/")
+    page.fill("input[name=username]", "operator")
+    page.fill("input[name=password]", seeding.PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector(".cpx-figures")
+
+
+def test_the_first_operator_sets_up_by_the_link_and_lands_on_an_overview_that_teaches(page: Page, shoot) -> None:
+    token = SetupToken(settings.DATA_DIR).create(timezone.now().timestamp())
+    page.goto(f"/admin/setup/{token}/")
+    shoot(page, "setup")
+    page.fill("input[name=username]", "operator")
+    page.fill("input[name=password1]", seeding.PASSWORD)
+    page.fill("input[name=password2]", seeding.PASSWORD)
+    page.click("button[type=submit]")
+
+    page.wait_for_selector("text=Add your first account")
+    assert page.locator(".cpx-code", has_text="codexproxy account add").count() == 3
+    assert page.locator(".cpx-code", has_text="curl -N http://").count() == 1
+    shoot(page, "overview-empty")
+
+
+def test_the_overview_shows_the_day_and_leads_to_the_cause(page: Page, shoot) -> None:
+    seeding.operator()
+    seeding.day(timezone.now())
+    page.goto("/admin/")
+    shoot(page, "login")
+    log_in(page)
+
+    cards = page.locator(".cpx-figures .cpx-card")
+    assert cards.count() == 4
+    assert cards.nth(0).locator(".cpx-figure-value").get_attribute("title") == "400"
+    assert page.locator("svg.cpx-sparkline[aria-label]").count() == 4
+    assert page.get_by_text("4 accounts · 2 ready · 1 cooling down · 1 needs you").is_visible()
+    shoot(page, "overview")
+
+    page.get_by_role("link", name=re.compile("^Why request")).first.click()
+    page.wait_for_selector("text=Who answered")
+    shoot(page, "request")
+
+
+def test_an_operator_creates_a_key_and_sees_it_once(page: Page, shoot) -> None:
+    seeding.operator()
+    seeding.day(timezone.now(), requests=40)
+    log_in(page)
+    page.goto("/admin/accounts/apikey/add/")
+    page.select_option("select[name=user]", label="alice", force=True)
+    page.fill("input[name=name]", "new laptop")
+    page.click("[name=_save]")
+
+    key = page.locator("#new-api-key").inner_text()
+    assert re.fullmatch(r"cpx-[\w-]{40,}", key)
+    page.goto("/admin/accounts/apikey/")
+    assert key not in page.content()
+    assert page.get_by_text("new laptop").first.is_visible()
+
+
+@pytest.mark.parametrize("name", ["overview", "accounts", "keys", "requests"])
+@pytest.mark.parametrize("look", ["light", "dark", "phone", "chinese"])
+def test_every_page_fits_in_every_look(browser: Browser, live_server, shoot, name: str, look: str) -> None:
+    seeding.operator()
+    seeding.day(timezone.now())
+    width = 390 if look == "phone" else 1360
+    context = browser.new_context(
+        base_url=live_server.url,
+        viewport={"width": width, "height": 844 if look == "phone" else 900},
+        color_scheme="dark" if look == "dark" else "light",
+        locale="zh-CN" if look == "chinese" else "en-US",
+    )
+    page = context.new_page()
+    log_in(page)
+    paths = {
+        "overview": "/admin/",
+        "accounts": "/admin/accounts/account/",
+        "keys": "/admin/accounts/apikey/",
+        "requests": "/admin/stats/usagerecord/",
+    }
+    page.goto(paths[name])
+    shoot(page, f"{name}-{look}")
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the page is wider than the window"
+    if look == "dark":
+        assert page.locator("html.dark").count() == 1
+    if look == "chinese":
+        assert page.locator("html").get_attribute("lang") == "zh-hans"
+    context.close()

@@ -1,0 +1,170 @@
+"""The official OpenAI SDK through the demo: Chat and Responses, streamed and collected, tools, structured output."""
+
+from __future__ import annotations
+
+import json
+
+import openai
+import pytest
+from openai import OpenAI
+from pydantic import BaseModel
+
+from tests.e2e.conftest import Demo
+
+MODEL = "gpt-5.5"
+WEATHER_SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+CALL_WEATHER = 'How is the weather? [[TOOL:get_weather {"city": "Oslo"}]]'
+
+
+@pytest.fixture(scope="module")
+def client(demo: Demo) -> OpenAI:
+    return OpenAI(base_url=f"{demo.url}/v1", api_key=demo.key, max_retries=0, timeout=30)
+
+
+class Event(BaseModel):
+    """What structured output is parsed into."""
+
+    name: str
+    day: str
+
+
+# ---- Chat ----------------------------------------------------------------------------------------------------------
+
+
+def test_chat_collected(client: OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": "[[SAY:Hello there]]"}]
+    )
+    assert answer.choices[0].message.content == "Hello there"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.model == MODEL
+    assert answer.usage is not None and answer.usage.prompt_tokens > 0 and answer.usage.completion_tokens > 0
+
+
+def test_chat_streamed_equals_collected(client: OpenAI) -> None:
+    chunks = list(
+        client.chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": "[[SAY:Hello there, ünïcode 👋]]"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == "Hello there, ünïcode 👋"
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert chunks[-1].choices == [] and chunks[-1].usage is not None
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def test_chat_calls_a_tool_and_takes_its_result(client: OpenAI) -> None:
+    tools = [{"type": "function", "function": {"name": "get_weather", "parameters": WEATHER_SCHEMA}}]
+    messages: list = [{"role": "user", "content": CALL_WEATHER}]
+    first = client.chat.completions.create(model=MODEL, messages=messages, tools=tools)
+    assert first.choices[0].finish_reason == "tool_calls"
+    (call,) = first.choices[0].message.tool_calls or []
+    assert call.function.name == "get_weather" and json.loads(call.function.arguments) == {"city": "Oslo"}
+    messages += [first.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "12 °C"}]
+    second = client.chat.completions.create(model=MODEL, messages=messages, tools=tools)
+    assert second.choices[0].finish_reason == "stop" and second.choices[0].message.content
+
+
+def test_chat_streams_tool_calls_that_the_sdk_accumulates(client: OpenAI) -> None:
+    with client.chat.completions.stream(
+        model=MODEL,
+        messages=[{"role": "user", "content": CALL_WEATHER}],
+        tools=[{"type": "function", "function": {"name": "get_weather", "strict": True, "parameters": WEATHER_SCHEMA}}],
+    ) as stream:
+        final = stream.get_final_completion()
+    (call,) = final.choices[0].message.tool_calls or []
+    assert json.loads(call.function.arguments) == {"city": "Oslo"}
+
+
+def test_chat_parses_structured_output(client: OpenAI) -> None:
+    answer = client.chat.completions.parse(
+        model=MODEL, messages=[{"role": "user", "content": "When is the party?"}], response_format=Event
+    )
+    assert isinstance(answer.choices[0].message.parsed, Event)
+
+
+def test_chat_shows_reasoning(client: OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=MODEL,
+        reasoning_effort="high",
+        messages=[{"role": "user", "content": "[[REASON:Let me think]] [[SAY:Done]]"}],
+    )
+    assert answer.choices[0].message.content == "Done"
+    assert "Let me think" in answer.choices[0].message.model_extra["reasoning_content"]
+
+
+# ---- Responses -----------------------------------------------------------------------------------------------------
+
+
+def test_responses_collected(client: OpenAI) -> None:
+    answer = client.responses.create(model=MODEL, input="[[SAY:Hello there]]")
+    assert answer.output_text == "Hello there"
+    assert answer.status == "completed" and answer.model == MODEL
+    assert answer.usage is not None and answer.usage.total_tokens > 0
+
+
+def test_responses_streamed_equals_collected(client: OpenAI) -> None:
+    with client.responses.stream(model=MODEL, input="[[SAY:Hello there, ünïcode 👋]]") as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert final.output_text == "Hello there, ünïcode 👋"
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed"
+    assert kinds.count("response.completed") == 1
+
+
+def test_responses_calls_a_tool_and_takes_its_result(client: OpenAI) -> None:
+    tools: list = [{"type": "function", "name": "get_weather", "strict": True, "parameters": WEATHER_SCHEMA}]
+    first = client.responses.create(model=MODEL, input=CALL_WEATHER, tools=tools)
+    (call,) = [item for item in first.output if item.type == "function_call"]
+    assert json.loads(call.arguments) == {"city": "Oslo"}
+    second = client.responses.create(
+        model=MODEL,
+        tools=tools,
+        input=[
+            {"role": "user", "content": CALL_WEATHER},
+            call.model_dump(exclude_none=True, include={"type", "call_id", "name", "arguments"}),
+            {"type": "function_call_output", "call_id": call.call_id, "output": "12 °C"},
+        ],
+    )
+    assert second.output_text
+
+
+def test_responses_parses_structured_output(client: OpenAI) -> None:
+    answer = client.responses.parse(model=MODEL, input="When is the party?", text_format=Event)
+    assert isinstance(answer.output_parsed, Event)
+
+
+# ---- errors and models ---------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_model_is_a_not_found_error(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.chat.completions.create(model="no-such-model", messages=[{"role": "user", "content": "hi"}])
+    assert caught.value.code == "model_not_found"
+
+
+def test_a_wrong_key_is_an_authentication_error(demo: Demo) -> None:
+    stranger = OpenAI(base_url=f"{demo.url}/v1", api_key="cpx-wrong", max_retries=0)
+    with pytest.raises(openai.AuthenticationError):
+        stranger.responses.create(model=MODEL, input="hi")
+
+
+def test_an_upstream_refusal_keeps_its_code(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=MODEL, input="[[FAULT:F8 variant=context_length]]", stream=True)
+    assert caught.value.code == "context_length_exceeded"
+
+
+def test_models_are_listed_and_shown(client: OpenAI) -> None:
+    ids = [model.id for model in client.models.list()]
+    assert MODEL in ids
+    assert client.models.retrieve(MODEL).id == MODEL

@@ -1,0 +1,123 @@
+"""One contract suite for every implementation of the shared state; add an implementation to `STATES` and it must pass."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from codexproxy.gateway.state.contract import Candidate, SharedState
+from codexproxy.gateway.state.memory import MAX_REMEMBERED, MemoryState
+
+STATES: dict[str, Callable[[], SharedState]] = {"memory": MemoryState}
+
+
+@pytest.fixture(params=sorted(STATES))
+def state(request: pytest.FixtureRequest) -> SharedState:
+    return STATES[request.param]()
+
+
+async def take(state: SharedState, *candidates: Candidate, spread: bool = False, now: float = 0.0) -> str | None:
+    grant = await state.acquire(candidates, spread=spread, ttl_s=10, now=now)
+    return grant.holder if grant is not None else None
+
+
+async def test_it_takes_the_first_candidate_until_its_slots_are_gone(state: SharedState) -> None:
+    a, b = Candidate("a", 2), Candidate("b", 1)
+    assert [await take(state, a, b) for _ in range(4)] == ["a", "a", "b", None]
+
+
+async def test_spreading_takes_the_candidate_with_the_fewest_slots_in_use(state: SharedState) -> None:
+    a, b = Candidate("a", 3), Candidate("b", 3)
+    assert [await take(state, a, b, spread=True) for _ in range(4)] == ["a", "b", "a", "b"]
+
+
+async def test_a_released_slot_is_free_again_and_releasing_twice_frees_only_one(state: SharedState) -> None:
+    a = Candidate("a", 2)
+    first = await state.acquire([a], spread=False, ttl_s=10, now=0)
+    await state.acquire([a], spread=False, ttl_s=10, now=0)
+    assert first is not None
+    state.release(first)
+    state.release(first)
+    assert await state.slots_taken("a", now=0) == 1
+
+
+async def test_a_slot_nobody_renews_is_reaped_when_its_time_is_over(state: SharedState) -> None:
+    a = Candidate("a", 1)
+    assert await take(state, a, now=0) == "a"
+    assert await take(state, a, now=9.9) is None
+    assert await take(state, a, now=10.1) == "a"
+
+
+async def test_a_prolonged_slot_outlives_its_first_deadline(state: SharedState) -> None:
+    a = Candidate("a", 2)
+    kept = await state.acquire([a], spread=False, ttl_s=10, now=0)
+    await state.acquire([a], spread=False, ttl_s=10, now=0)
+    assert kept is not None
+    state.prolong(kept, ttl_s=10, now=8)
+    assert await state.slots_taken("a", now=12) == 1
+
+
+async def test_prolonging_a_released_slot_does_not_bring_it_back(state: SharedState) -> None:
+    grant = await state.acquire([Candidate("a", 1)], spread=False, ttl_s=10, now=0)
+    assert grant is not None
+    state.release(grant)
+    state.prolong(grant, ttl_s=10, now=1)
+    assert await state.slots_taken("a", now=1) == 0
+
+
+async def test_a_cooling_candidate_is_passed_over_until_its_rest_ends(state: SharedState) -> None:
+    a, b = Candidate("a", 1), Candidate("b", 1)
+    await state.cool("a", until=5, reason="limit")
+    assert await take(state, a, b, now=1) == "b"
+    assert await take(state, a, b, now=5.1) == "a"
+
+
+async def test_a_rest_is_never_shortened(state: SharedState) -> None:
+    await state.cool("a", until=100, reason="weekly limit")
+    await state.cool("a", until=10, reason="short limit")
+    found = await state.cooldowns(["a", "b"], now=50)
+    assert found["a"].until == 100 and found["a"].reason == "weekly limit"
+    assert "b" not in found
+
+
+async def test_warming_ends_a_rest_at_once(state: SharedState) -> None:
+    await state.cool("a", until=100, reason="limit")
+    await state.warm("a")
+    assert await state.cooldowns(["a"], now=1) == {}
+
+
+async def test_a_counter_grows_and_forgets_itself(state: SharedState) -> None:
+    assert [await state.count("n", ttl_s=10, now=now) for now in (0, 5, 14)] == [1, 2, 3]
+    assert await state.count("n", ttl_s=10, now=25) == 1
+
+
+async def test_forgetting_restarts_a_counter(state: SharedState) -> None:
+    await state.count("n", ttl_s=10, now=0)
+    await state.forget("n")
+    assert await state.count("n", ttl_s=10, now=1) == 1
+
+
+async def test_memory_fades_after_its_time(state: SharedState) -> None:
+    await state.remember("k", "v", ttl_s=10, now=0)
+    assert await state.recall("k", now=9) == "v"
+    assert await state.recall("k", now=11) is None
+
+
+async def test_memory_is_bounded_and_drops_the_oldest() -> None:
+    state = MemoryState()
+    for number in range(MAX_REMEMBERED + 1):
+        await state.remember(str(number), "v", ttl_s=10, now=0)
+    assert await state.recall("0", now=1) is None
+    assert await state.recall(str(MAX_REMEMBERED), now=1) == "v"
+
+
+async def test_release_is_safe_from_another_thread(state: SharedState) -> None:
+    grants = [await state.acquire([Candidate("a", 50)], spread=False, ttl_s=10, now=0) for _ in range(50)]
+    threads = [threading.Thread(target=state.release, args=(grant,)) for grant in grants]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert await state.slots_taken("a", now=0) == 0
