@@ -18,7 +18,7 @@ from translation.ir.response import GenerateResponse
 from translation.ir.usage import Usage
 from translation.wire.ids import Ids
 
-Operation = Literal["generate", "models", "model", "not_served"]
+Operation = Literal["generate", "models", "model", "catalog", "model_info"]
 
 
 class Route(Struct, frozen=True):

@@ -16,12 +16,13 @@ from ninja import NinjaAPI
 from ninja.operation import AsyncOperation
 
 from accounts.values import ApiKeyView
-from codexproxy.gateway.catalog import visible_model, visible_models
+from codexproxy.gateway.catalog import catalog_entry, visible_model, visible_models
 from codexproxy.gateway.flow import Gateway
 from codexproxy.gateway.types import ClientRequest, ClientStream
 from translation import registry
 from translation.codec import Codec, Route, WireContext
 from translation.errors import GatewayError, MethodNotAllowed, RouteNotFound
+from translation.wire import jsonio
 
 
 class KeyAuth:
@@ -80,10 +81,12 @@ class WireApi:
         self._templates: list[WireRoute] = []
         self._paths: set[str] = set()
         self.routes: list[WireRoute] = []
+        self._fallback = registry.get("openai-chat")
+        for route in GATEWAY_ROUTES:
+            self._mount(self._fallback, route)
         for codec in registry.codecs().values():
             for route in codec.routes:
                 self._mount(codec, route)
-        self._fallback = registry.get("openai-chat")
 
     def find(self, method: str, path: str) -> tuple[WireRoute, dict[str, str]] | None:
         """Return the route for a call and its path parameters; None when the path belongs to Django."""
@@ -132,6 +135,12 @@ class WireApi:
         return WireRoute(self._fallback, Route(method, path), _Refusal(self._fallback, error))  # type: ignore[arg-type]
 
 
+GATEWAY_ROUTES = (
+    Route("GET", "/v1/models/catalog", "catalog"),
+    Route("GET", "/v1/models/{id}/info", "model_info"),
+)
+"""Routes of no vendor's protocol; mounted first, because `/v1/models/{id}` would take them. Errors as OpenAI's."""
+
 PREFIXES = ("/v1/", "/v1beta/", "/responses", "/chat/")
 """Paths below these are clients' business; anything unknown there gets a JSON error."""
 
@@ -177,10 +186,31 @@ def _model_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
     return view
 
 
+def _catalog_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest) -> HttpResponse:
+        snapshot = gateway.snapshots.current
+        models = visible_models(snapshot, request.auth)  # type: ignore[attr-defined]
+        body = jsonio.dumps([catalog_entry(snapshot, model) for model in models])
+        return HttpResponse(body, content_type="application/json")
+
+    return view
+
+
+def _model_info_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest, id: str) -> HttpResponse:
+        snapshot = gateway.snapshots.current
+        model = visible_model(snapshot, request.auth, id)  # type: ignore[attr-defined]
+        return HttpResponse(jsonio.dumps(catalog_entry(snapshot, model)), content_type="application/json")
+
+    return view
+
+
 VIEWS: dict[str, Callable[[Gateway, Codec], Callable[..., Any]]] = {
     "generate": _generate_view,
     "models": _models_view,
     "model": _model_view,
+    "catalog": _catalog_view,
+    "model_info": _model_info_view,
 }
 
 

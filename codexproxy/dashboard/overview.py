@@ -144,7 +144,9 @@ def _figures(day: DayFigures, failures_link: str) -> tuple[Figure, ...]:
             title=_("Tokens"),
             value=human_count(day.tokens),
             exact=str(day.tokens),
-            note=_("%(share)s of input from cache") % {"share": human_share(day.cached_share)},
+            note=_("%(share)s of input from cache") % {"share": human_share(day.cached_share)}
+            if day.tokens
+            else _("none in the last 24 hours"),
             series=day.tokens_by_hour,
             link=requests_link,
         ),
@@ -161,7 +163,7 @@ def _figures(day: DayFigures, failures_link: str) -> tuple[Figure, ...]:
             title=_("Time to first byte"),
             value=human_ms(day.ttfb_ms),
             exact="" if day.ttfb_ms is None else f"{day.ttfb_ms} ms",
-            note=_("half of all requests are faster"),
+            note=_("half of all requests are faster") if day.ttfb_ms is not None else _("nothing measured yet"),
             series=day.ttfb_by_hour,
             unit="ms",
             link=requests_link,

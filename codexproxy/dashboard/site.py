@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy as _
 from unfold.sites import UnfoldAdminSite
 
 
@@ -14,6 +15,7 @@ class OperatorSite(UnfoldAdminSite):
     """Django Admin as the operators' dashboard."""
 
     index_template = "admin/overview.html"
+    index_title = _("Overview")
 
     def get_urls(self) -> list[URLPattern]:
         """Add the set-up page, the only one that asks for no log-in: nobody can log in yet."""

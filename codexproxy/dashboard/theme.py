@@ -27,7 +27,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "conversion_path",
     "SITE_URL": None,
     "SHOW_LANGUAGES": True,
-    "SHOW_HISTORY": True,
+    "SHOW_HISTORY": False,  # the audit log knows more
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": [lambda request: _static("dashboard/dashboard.css")],
     "SITE_FAVICONS": [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from accounts.values import ApiKeyView
 from codexproxy.gateway.snapshot import Snapshot
 from translation.codec import ModelInfo
@@ -19,6 +21,28 @@ def visible_model(snapshot: Snapshot, key: ApiKeyView, name: str) -> ModelInfo:
     if model is None or not _may_use(key, model.id):
         raise ModelNotFound(f"The model '{name[:100]}' does not exist here.", param="model")
     return model
+
+
+def catalog_entry(snapshot: Snapshot, model: ModelInfo) -> dict[str, Any]:
+    """Return a model as the catalogue routes show it (spec/operations.md §6.5)."""
+    return {
+        "id": model.id,
+        "displayName": model.display_name or model.id,
+        "description": model.description,
+        "isDefault": model.id == snapshot.settings.default_model,
+        "supportedReasoningEfforts": [{"reasoningEffort": effort, "description": effort} for effort in model.efforts],
+        "defaultReasoningEffort": model.default_effort,
+        "inputModalities": list(model.input_modalities),
+        "outputModalities": ["text"],
+        "supportsPersonality": False,
+        "upgrade": None,
+        "contextWindow": model.context_window,
+        "maxContextWindow": model.max_context_window,
+        "maxOutputTokens": model.max_output_tokens,
+        "serviceTiers": list(model.service_tiers),
+        "availableInPlans": list(model.plans),
+        "source": "static",
+    }
 
 
 def _may_use(key: ApiKeyView, model: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from accounts.status import duration_words
 from stats.figures import human_count, human_ms
 
 register = template.Library()
@@ -59,9 +61,9 @@ def sparkline(values: Sequence[int | None], label: str, unit: str = "") -> SafeS
 
 
 @register.filter
-def human(value: int) -> str:
-    """Return a count as people think in it."""
-    return human_count(value)
+def span(start: datetime, end: datetime) -> str:
+    """Return the time between two moments, in its two largest units."""
+    return duration_words(end - start)
 
 
 def _height(value: int | None, highest: int) -> int:
