@@ -45,7 +45,7 @@ fmt: install ## format and fix what can be fixed automatically
 	@$(BIN)/ruff format .
 
 bench: install ## measure the gateway against a direct connection; writes docs/benchmark.md figures
-	@$(BIN)/python -m tests.perf.bench
+	@$(BIN)/python -m tests.perf.bench --write docs/benchmark.md
 
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock

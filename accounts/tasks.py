@@ -13,7 +13,9 @@ from providers.oauth.client import OAuthClient
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="accounts.refresh_due_tokens", ignore_result=True, time_limit=600)
+@shared_task(  # type: ignore[untyped-decorator]  # celery ships no types
+    name="accounts.refresh_due_tokens", ignore_result=True, time_limit=600
+)
 def refresh_due_tokens() -> None:
     """Renew tokens that are about to expire, one after the other, so that the auth server is never hammered."""
     refresh.report_interrupted_refreshes(timezone.now())

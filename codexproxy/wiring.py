@@ -21,7 +21,7 @@ from accounts import changes
 from accounts.health import Penalty
 from accounts.loader import load_accounts, load_keys
 from accounts.pool import AccountPool
-from accounts.refresh import lease_owner, refresh_account
+from accounts.refresh import lease_owner, refresh_account, wait_for_refresh
 from accounts.reporting import accounts_report
 from accounts.values import AccountReport
 from codexproxy.api.wire import WireApi
@@ -32,6 +32,7 @@ from codexproxy.gateway.state.memory import MemoryState
 from codexproxy.gateway.tasks import spawn
 from providers.adapters.codex import CodexProvider
 from providers.catalog import bundled_models
+from providers.contract import Secret
 from providers.oauth.client import OAuthClient
 from providers.transport.pyreqwest_transport import PyreqwestTransport
 from stats.meter import UsageQueue
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 POLL_S = 2.0
 """How stale a snapshot may be when the change was made by another process."""
 MAX_REPORTS = 10_000
+OTHER_REFRESH_PATIENCE_S = 20.0
+"""How long a request waits while another process renews the token it needs."""
 STALE_AFTER_S = 60.0
 """Without a successful check for this long the process calls itself unready."""
 
@@ -176,14 +179,9 @@ class Runtime:
 
     async def _refresh(self, account_id: str) -> bool:
         seen = next((a.credential.token for a in self.snapshots.current.accounts if a.id == account_id), None)
-        with OAuthClient() as send:
-            result = await self._in_thread(
-                partial(
-                    refresh_account, account_id, http_send=send, owner=lease_owner(), reason="rejected", seen=seen
-                )
-            )
+        renewed = await self._in_thread(partial(_renew_token, account_id, seen))
         await self._reload(await self._in_thread(changes.current_version))
-        return result.outcome in ("refreshed", "adopted")
+        return bool(renewed)
 
     async def _in_thread(self, work: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, _with_fresh_connection, work)
@@ -192,6 +190,15 @@ class Runtime:
 def _with_fresh_connection(work: Any) -> Any:
     close_old_connections()
     return work()
+
+
+def _renew_token(account_id: str, seen: Secret | None) -> bool:
+    """Renew, or wait for the process that is at it; true when the row holds another token than `seen`."""
+    with OAuthClient() as send:
+        result = refresh_account(account_id, http_send=send, owner=lease_owner(), reason="rejected", seen=seen)
+    if result.outcome == "busy" and seen is not None:
+        return wait_for_refresh(account_id, seen, OTHER_REFRESH_PATIENCE_S)
+    return result.outcome in ("refreshed", "adopted")
 
 
 def _load_snapshot(version: int) -> Snapshot:

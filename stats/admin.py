@@ -55,7 +55,7 @@ class UsageRecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no typ
     search_help_text = _("Request ID, or the beginning of a model, a person or a key")
     actions = None
     fieldsets: ClassVar = (
-        (None, {"fields": ("result", "reason", "when", "request_id")}),
+        (None, {"fields": ("outcome", "reason", "started_at", "request_id")}),
         (_("Who asked"), {"fields": ("user", "api_key", "client", "protocol")}),
         (_("Who answered"), {"fields": ("account", "model", "upstream_model", "lane", "attempts", "status")}),
         (_("How long"), {"fields": ("first_byte", "duration", "is_stream")}),

@@ -27,7 +27,7 @@ class EpochHour(Func):
         return self.as_sql(
             compiler,
             connection,
-            template="(CAST(strftime('%%s', %(expressions)s) AS INTEGER) / 3600)",
+            template="(CAST(strftime('%%%%s', %(expressions)s) AS INTEGER) / 3600)",
             **extra,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django.contrib import admin, messages
@@ -9,10 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
@@ -24,18 +29,29 @@ from accounts import refresh, services
 from accounts.admin.filters import AccountStateFilter
 from accounts.admin.forms import PasteForm
 from accounts.models import Account, AccountStatus
-from accounts.status import describe, quota_words
+from accounts.status import Kind, describe, duration_words, quota_words
 from providers.oauth.client import OAuthClient
+
+_COLORS: Mapping[Kind, str] = MappingProxyType(
+    {
+        "ready": "success",
+        "cooling": "info",
+        "needs_login": "warning",
+        "banned": "danger",
+        "paused": "default",
+        "disabled": "danger",
+    }
+)
 
 MAX_REFRESHED_AT_ONCE = 10
 """A page waits for each of them; more are left to the schedule."""
 
 
 @admin.register(Account)
-class AccountAdmin(ModelAdmin):
+class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """The pool, row by row."""
 
-    list_display = ("name", "state", "plan", "quota_left", "request_count", "last_used_at", "token_expires_at")
+    list_display = ("name", "state", "plan", "quota_left", "request_count", "used")
     list_display_links = ("name",)
     list_filter = (AccountStateFilter, "plan")
     search_fields = ("label", "email", "id", "chatgpt_account_id", "chatgpt_user_id")
@@ -61,32 +77,31 @@ class AccountAdmin(ModelAdmin):
     readonly_fields = fields[2:]
     actions = ("refresh_now", "pause", "resume")
 
-    @admin.display(description=_("account"), ordering="label")
-    def name(self, obj: Account) -> str:
-        """Return the label, and the e-mail behind it."""
-        return f"{obj.label} ({obj.email})" if obj.label and obj.email else str(obj)
+    @display(description=_("account"), ordering="label", header=True)  # type: ignore[untyped-decorator]
+    def name(self, obj: Account) -> tuple[str, str]:
+        """Return the label, and the e-mail below it."""
+        return str(obj), obj.email if obj.label else ""
 
-    @display(
-        description=_("state"),
-        ordering="status",
-        label={
-            "ready": "success",
-            "cooling": "info",
-            "needs_login": "warning",
-            "banned": "danger",
-            "paused": "primary",
-            "disabled": "danger",
-        },
-    )
-    def state(self, obj: Account) -> tuple[str, str]:
+    @admin.display(description=_("state"), ordering="status")
+    def state(self, obj: Account) -> SafeString:
         """Say what, why and until when."""
         found = describe(obj, timezone.now())
-        return found.kind, found.words
+        context = {"state": found, "type": _COLORS[found.kind]}
+        return render_to_string("admin/accounts/account/state.html", context)
 
     @admin.display(description=_("quota"))
-    def quota_left(self, obj: Account) -> Any:
+    def quota_left(self, obj: Account) -> SafeString:
         """Say what the upstream last reported."""
-        return quota_words(obj.quota) or _("not reported yet")
+        words = quota_words(obj.quota) or _("not reported yet")
+        return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', obj.quota_at or "", words)
+
+    @admin.display(description=_("last used"), ordering="last_used_at")
+    def used(self, obj: Account) -> SafeString:
+        """Say how long ago; the moment itself on hover."""
+        if obj.last_used_at is None:
+            return format_html("{}", _("never"))
+        words = _("%(span)s ago") % {"span": duration_words(timezone.now() - obj.last_used_at)}
+        return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', obj.last_used_at, words)
 
     @admin.display(description=_("renews itself"), boolean=True)
     def can_renew(self, obj: Account) -> bool:

@@ -16,7 +16,7 @@ from accounts.models import AuditEntry
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ModelAdmin):
+class AuditEntryAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """Who did what. Nobody edits it here."""
 
     list_display = ("at", "actor", "action", "target", "what")

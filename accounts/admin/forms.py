@@ -19,7 +19,7 @@ else:  # Django's own class takes no type argument
 MAX_PASTE_CHARS = 4_000_000
 
 
-class SecretTextarea(UnfoldAdminTextareaWidget):
+class SecretTextarea(UnfoldAdminTextareaWidget):  # type: ignore[misc]  # unfold ships no types
     """A text area that never echoes what was typed into it, also when the form comes back with errors."""
 
     def format_value(self, value: Any) -> str | None:

@@ -24,7 +24,7 @@ _ISSUED = "issued_key"
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """Keys of clients."""
 
     form = ApiKeyForm
@@ -51,7 +51,9 @@ class ApiKeyAdmin(ModelAdmin):
         """Return the start of the key."""
         return f"{obj.prefix}…"
 
-    @display(description=_("state"), label={"active": "success", "expired": "warning", "revoked": "danger"})
+    @display(  # type: ignore[untyped-decorator]
+        description=_("state"), label={"active": "success", "expired": "warning", "revoked": "danger"}
+    )
     def state(self, obj: ApiKey) -> Any:
         """Say whether the key works, and why not."""
         if obj.revoked_at is not None:

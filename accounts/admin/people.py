@@ -20,7 +20,7 @@ POWERS = ("is_staff", "is_superuser", "user_permissions")
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """People. Only a superuser gives or takes powers, and only a superuser edits a superuser."""
 
     form = UserChangeForm

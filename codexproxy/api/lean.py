@@ -70,15 +70,13 @@ class LeanDoor:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         request_id = self._ids.mint("req_")
         try:
+            query = _query(scope["query_string"])
             body = await _read_body(receive, headers, self._max_body_bytes())
         except GatewayError as error:
             await _refuse(route, client, error, request_id)
             return
         except ClientLeft:
             return
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=MAX_QUERY_FIELDS)) if scope[
-            "query_string"
-        ] else {}
         peer = scope.get("client")
         request = ClientRequest(
             method=scope["method"], path=scope["path"], headers=headers, body=body, params=params, query=query,
@@ -111,12 +109,13 @@ class ClientLeft(Exception):
 class AsgiClient:
     """Implements `gateway.types.ClientStream` over ASGI messages."""
 
-    __slots__ = ("_send", "is_gone", "is_writing", "started")
+    __slots__ = ("_send", "is_ended", "is_gone", "is_writing", "started")
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self.started = False
         self.is_writing = False
+        self.is_ended = False
         self.is_gone = False
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
@@ -127,28 +126,48 @@ class AsgiClient:
 
     async def write(self, data: bytes) -> None:
         """See `ClientStream.write`; the server's own flow control is the back-pressure."""
-        self.is_writing = True
-        try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        finally:
-            self.is_writing = False
+        await self._say(data, is_last=False)
 
     async def end(self, data: bytes) -> None:
         """See `ClientStream.end`."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await self._say(data, is_last=True)
 
     async def reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """See `ClientStream.reply`."""
         await self.start(status, {**headers, "content-length": str(len(body))})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._say(body, is_last=True)
+
+    async def _say(self, data: bytes, *, is_last: bool) -> None:
+        self.is_writing = True
+        self.is_ended = is_last
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
+        finally:
+            self.is_writing = False
 
 
 async def _cancel_when_gone(receive: Receive, task: asyncio.Task[Any], client: AsgiClient) -> None:
-    """Wait for the client to leave; then cancel its request, which frees the lease and the upstream."""
+    """Wait for the client to leave; then cancel its request, which frees the lease and the upstream.
+
+    Servers say disconnect also when the answer is complete; what is left to do then (reading the upstream to its end,
+    so that its connection can be used again) may go on.
+    """
     while (await receive())["type"] != "http.disconnect":
         pass
+    if client.is_ended and not client.is_writing:
+        return
     client.is_gone = True
     task.cancel()
+
+
+def _query(query_string: bytes) -> dict[str, str]:
+    """Return the query's fields. Raises: InvalidRequest when there are too many; it never repeats them."""
+    if not query_string:
+        return {}
+    try:
+        return dict(parse_qsl(query_string.decode("latin-1"), max_num_fields=MAX_QUERY_FIELDS))
+    except ValueError:
+        raise InvalidRequest(f"The query has more than {MAX_QUERY_FIELDS} fields.") from None
 
 
 async def _read_body(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
@@ -186,15 +205,19 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
         if encoding == "zstd":
             with zstandard.ZstdDecompressor().stream_reader(body) as reader:
                 plain = reader.read(limit + 1)
+            is_whole = zstandard.frame_content_size(body) in (-1, len(plain))  # -1: the frame does not say
         elif encoding in ("gzip", "deflate"):
             decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
             plain = decoder.decompress(body, limit + 1)
+            is_whole = decoder.eof
         else:
             raise InvalidRequest(f"The content encoding '{encoding[:40]}' is not supported; use zstd or gzip.", status=415)
     except (zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError):
         raise InvalidRequest(f"The request body is not valid {encoding}.", code="invalid_encoding") from None
     if len(plain) > limit:
         raise _too_large(limit)
+    if not is_whole:
+        raise InvalidRequest(f"The request body is not valid {encoding}: its end is missing.", code="invalid_encoding")
     return plain
 
 

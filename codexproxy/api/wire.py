@@ -132,7 +132,8 @@ class WireApi:
             if allowed
             else RouteNotFound(f"There is nothing at {method} {path[:200]}. GET /v1/models shows what is served.")
         )
-        return WireRoute(self._fallback, Route(method, path), _Refusal(self._fallback, error))  # type: ignore[arg-type]
+        refusal = _Refusal(self._fallback, error, {"allow": ", ".join(allowed)} if allowed else {})
+        return WireRoute(self._fallback, Route(method, path), refusal)  # type: ignore[arg-type]
 
 
 GATEWAY_ROUTES = (
@@ -148,13 +149,16 @@ PREFIXES = ("/v1/", "/v1beta/", "/responses", "/chat/")
 class _Refusal:
     """Stands in for an operation where there is none."""
 
-    def __init__(self, codec: Codec, error: GatewayError) -> None:
+    def __init__(self, codec: Codec, error: GatewayError, headers: dict[str, str]) -> None:
         self._codec = codec
         self._error = error
+        self._headers = headers
 
     async def run(self, request: HttpRequest) -> HttpResponseBase:
         """Answer with the error."""
-        return _error_response(self._codec, self._error, request)
+        response = _error_response(self._codec, self._error, request)
+        response.headers.update(self._headers)
+        return response
 
 
 # ---- views, one maker for each operation a route table can name -----------------------------------------------------

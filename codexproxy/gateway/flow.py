@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from accounts import keys
 from accounts.pool import AccountPool, Lease
-from accounts.values import AccountReport, ApiKeyView
+from accounts.values import AccountReport, AccountView, ApiKeyView
 from codexproxy.gateway import lane, pump, retry
 from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
@@ -74,7 +74,7 @@ class Gateway:
         try:
             await call.run()
         except asyncio.CancelledError:
-            record.left = True
+            record.left = not record.status  # after the last byte, leaving is no loss
             raise
         except errors.GatewayError as error:
             record.error = error
@@ -171,7 +171,7 @@ class _GenerateCall:
         self.record.lane = chosen_lane.name
         conversation = self._conversation(opened)
         exclude: set[str] = set()
-        seen: Counter[type[errors.GatewayError]] = Counter()
+        seen: Counter[object] = Counter()
         failure: errors.GatewayError | None = None
         while True:
             try:
@@ -181,16 +181,17 @@ class _GenerateCall:
             try:
                 self.record.attempts += 1
                 self.record.account = lease.account
+                _refuse_stale_token(lease.account, gateway.clock())
                 await self._attempt(opened, target, chosen_lane, lease, conversation)
                 await gateway.pool.report_success(lease.account)
                 return
             except errors.GatewayError as error:
                 failure = error
-                seen[type(error)] += 1
+                # a refused login is the account's own: each account gets its one refresh
+                what = lease.account.id if isinstance(error, errors.AccountRejected) else type(error)
+                seen[what] += 1
                 output_seen = self.driver is not None and self.driver.has_output
-                step = retry.next_step(
-                    error, seen=seen[type(error)], is_committed=self.has_output, has_output=output_seen
-                )
+                step = retry.next_step(error, seen=seen[what], is_committed=self.has_output, has_output=output_seen)
                 if self.record.attempts >= settings.max_attempts:
                     step = retry.FAIL
                 if step.action is not retry.Action.REFRESH_TOKEN:
@@ -335,6 +336,12 @@ class _GenerateCall:
         self.record.status = 200
         was_said = self.driver is not None and self.driver.done and self.has_output
         await self.client.end(b"" if was_said or self.driver is None else self.driver.fail(error))
+
+
+def _refuse_stale_token(account: AccountView, now: float) -> None:
+    """A token known to have expired is renewed before it is sent, by the same row of the retry table as a 401."""
+    if account.has_refresh_token and account.token_expires_at is not None and account.token_expires_at <= now:
+        raise errors.AccountRejected("No available accounts: the token has expired.", reason="expired")
 
 
 def _last_word(failure: errors.GatewayError | None, none_left: errors.NoCapacity) -> errors.GatewayError:

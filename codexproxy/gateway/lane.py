@@ -92,7 +92,10 @@ class TranslatedStream:
         if self.done and self.error is None:
             return b""
         self.done, self.error = True, error
-        return self._encoder.encode([ev.Error(error)])
+        events: list[ev.Event] = [ev.Error(error)]
+        for inverse in self._inverses:  # they may still hold text back
+            events = inverse.inbound(events)
+        return self._encoder.encode(events)
 
     def heartbeat(self) -> bytes:
         """See `StreamEncoder.heartbeat`."""
@@ -130,7 +133,7 @@ class TranslatedStream:
                 return []
             elif kind is ev.Stop:
                 self._ended(event)  # type: ignore[arg-type]
-                if _is_suspiciously_empty(self.usage):
+                if _is_suspiciously_empty(event):  # type: ignore[arg-type]
                     self.error = EmptyResponse("The upstream completed without an answer.")
                     return []
         if not (self.has_output or self.done):
@@ -198,13 +201,13 @@ class TranslatedAnswer:
             self.done, self.error = True, last.error
         elif isinstance(last, ev.Stop):
             self.done, self.usage, self.finish_reason = True, last.usage, last.finish_reason
-            if not self.has_output and _is_suspiciously_empty(last.usage):
+            if not self.has_output and _is_suspiciously_empty(last):
                 self.error = EmptyResponse("The upstream completed without an answer.")
         return b""
 
 
-def _is_suspiciously_empty(usage: Usage | None) -> bool:
-    """An answer of no tokens may be meant; tokens without any output, or no counts at all, were not."""
-    return usage is None or usage.output_tokens > 0
+def _is_suspiciously_empty(stop: ev.Stop) -> bool:
+    """An answer of no tokens may be meant, and one cut by a stop sequence is; tokens without output were not."""
+    return stop.stop_sequence is None and (stop.usage is None or stop.usage.output_tokens > 0)
 
 

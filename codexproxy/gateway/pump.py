@@ -103,7 +103,7 @@ class Pulse:
             return
         if not self._client.started:
             await self._client.start(200, self._begin())
-        beat = self._beat()
+        beat = self._beat() if self._beat is not None else b""  # stopped while the status line left
         if beat:
             await self._client.write(beat)
 

@@ -71,7 +71,7 @@ def next_step(error: errors.GatewayError, *, seen: int, is_committed: bool, has_
     if isinstance(error, errors.AccountRejected):
         can_refresh = error.reason in ("expired", "invalidated") and seen == 1
         return Step(Action.REFRESH_TOKEN if can_refresh else Action.OTHER_ACCOUNT)
-    if has_output and isinstance(error, errors.UpstreamDisconnected):
+    if has_output and isinstance(error, errors.UpstreamDisconnected | errors.UpstreamUnreachable):
         return FAIL
     rule = RULES.get(type(error))
     if rule is None:

@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from accounts import keys
 from accounts.loader import load_keys
@@ -101,7 +102,8 @@ def test_it_says_what_why_and_until_when(operator: Client) -> None:
     now = timezone.now()
     row = AccountFactory(cooling_until=now + timedelta(minutes=42), cooling_reason="5-hour limit reached")
     assert describe(Account.objects.get(pk=row.pk), now).words == "Cooling down · 5-hour limit reached · 42 min"
-    assert "Cooling down · 5-hour limit reached · 4" in operator.get(url("account")).content.decode()
+    text = " ".join(strip_tags(operator.get(url("account")).content.decode()).split())
+    assert "Cooling down 5-hour limit reached · 4" in text
 
 
 def test_it_says_how_much_quota_is_left() -> None:
@@ -191,7 +193,7 @@ def test_it_asks_before_it_revokes(operator: Client) -> None:
     page = operator.post(url("apikey"), form)
     row.refresh_from_db()
     assert row.revoked_at is None
-    assert "12 requests" in page.content.decode()
+    assert "so far: 12." in page.content.decode()
     operator.post(url("apikey"), {**form, "confirmed": "yes", "reason": "left"})
     row.refresh_from_db()
     assert (row.revoked_at is not None, row.revoked_reason) == (True, "left")

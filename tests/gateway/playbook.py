@@ -60,14 +60,6 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         return super().time() + self._skipped_s
 
 
-class SkippingPolicy(asyncio.DefaultEventLoopPolicy):
-    """Makes `SkippingLoop`s."""
-
-    def new_event_loop(self) -> SkippingLoop:
-        """Return a new loop."""
-        return SkippingLoop()
-
-
 # ---- what the upstream can say --------------------------------------------------------------------------------------
 
 
@@ -122,7 +114,7 @@ class Answer:
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
         self.headers = headers
-        self.steps: list[Callable[[], Awaitable[bytes]]] = []
+        self.steps: list[Callable[[], Awaitable[bytes | None]]] = []
         self.open_error: Exception | None = None
         self.opens_after: Callable[[], Awaitable[None]] | None = None
 
@@ -138,22 +130,18 @@ class Answer:
 
     def pauses(self, seconds: float) -> Answer:
         """Say nothing for a while before the next step."""
-        following = len(self.steps)
 
-        async def step() -> bytes:
+        async def step() -> None:
             await asyncio.sleep(seconds)
-            return await self.steps[following + 1]() if following + 1 < len(self.steps) else b""
 
         self.steps.append(step)
         return self
 
     def does(self, action: Callable[[], None]) -> Answer:
         """Let something happen in the world, then go on with the next step."""
-        following = len(self.steps)
 
-        async def step() -> bytes:
+        async def step() -> None:
             action()
-            return await self.steps[following + 1]()
 
         self.steps.append(step)
         return self
@@ -195,20 +183,17 @@ class ScriptedStream:
         self._position = 0
 
     async def read(self) -> bytes:
-        """Perform the next step."""
+        """Perform the next steps, up to one that says something."""
         assert not self.closings, "read after close"
-        if self._position >= len(self._answer.steps):
-            await asyncio.sleep(0)
-            self.is_at_end = True
-            return b""
-        position = self._position
-        data = await self._answer.steps[position]()
-        self._position += 1
-        while self._position < len(self._answer.steps) and self._answer.steps[position].__qualname__.startswith(
-            ("Answer.pauses", "Answer.does")
-        ):
-            position, self._position = self._position, self._position + 1  # a pause has performed its follower
-        self.is_at_end = self.is_at_end or not data
+        data: bytes | None = None
+        while data is None:
+            if self._position < len(self._answer.steps):
+                self._position += 1
+                data = await self._answer.steps[self._position - 1]()
+            else:
+                await asyncio.sleep(0)
+                data = b""
+        self.is_at_end = not data
         return data
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Coroutine
@@ -26,6 +27,8 @@ from tests.perf.stand import LANES, Gateway, NotReady, Stand
 
 ROUND_ROWS = (rows.first_delta_alone, rows.first_delta_in_a_crowd, rows.paced, rows.burst, rows.small, rows.bodies)
 HTTPS_ROWS = (rows.first_delta_alone, rows.first_delta_in_a_crowd, rows.paced)
+
+QUIET_LOAD = 0.5
 
 
 @dataclass
@@ -118,6 +121,11 @@ class Run:
     def _take_notes(self) -> None:
         notes = self.result.notes
         notes.append(report.machine())
+        load_before = os.getloadavg()[0]
+        if load_before > QUIET_LOAD:
+            notes.append(
+                f"Not a quiet machine: its load was {load_before:.1f} before the run. Do not quote these figures."
+            )
         measured, load = self._stand.measured_processor, self._stand.load_processor
         if measured is None:
             notes.append("One processor only: load, upstream and gateway share it, so times are too long.")
@@ -176,7 +184,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--https", action="store_true", help="also in a quick run: the rows over TLS and HTTP/2")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the figures between the marks of this document")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON too")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.write:
+        try:
+            report.around_marks(options.write)  # now rather than after ten minutes
+        except (OSError, ValueError) as problem:
+            parser.error(str(problem))
+    return options
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,12 +21,27 @@ LIFETIME = datetime.timedelta(days=1)
 ADDRESS = ipaddress.ip_address("127.0.0.1")
 
 
+def find_program() -> str | None:
+    """Return where nginx is; also where distributions put it, out of the way of people who are not root."""
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"))
+    return shutil.which("nginx", path=places)
+
+
+def version() -> str:
+    """Return what nginx calls itself."""
+    program = find_program()
+    if program is None:
+        return "no nginx"
+    told = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10).stderr
+    return told.strip().rpartition(": ")[2]
+
+
 def has_http2() -> bool:
     """Tell whether nginx is installed and can speak HTTP/2 over TLS."""
-    program = shutil.which("nginx")
+    program = find_program()
     if program is None:
         return False
-    told = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=10).stderr  # noqa: S603
+    told = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=10).stderr
     return "http_v2_module" in told and "http_ssl_module" in told
 
 

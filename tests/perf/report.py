@@ -8,13 +8,12 @@ import datetime
 import math
 import os
 import platform
-import shutil
 import statistics
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.perf import nginx
 from tests.perf.load import Tally
 from tests.perf.plan import Plan
 from tests.perf.rows import Figures
@@ -24,6 +23,7 @@ REFERENCE = "nginx"
 BEGIN = "<!-- figures: begin; written by `make bench` -->"
 END = "<!-- figures: end -->"
 NOTHING = "–"
+SHOWN_FAILURES = 10
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,11 @@ def render(plain: Figures, https: Figures, tally: Tally, plan: Plan, notes: Sequ
     failures = tally.failures.total()
     parts.append(
         f"{tally.verified:,} answers verified, {failures} failed"
-        + ("." if not failures else ":\n\n" + "\n".join(f"* {count} × {why}" for why, count in tally.failures.items()))
+        + (
+            "."
+            if not failures
+            else ":\n\n" + "\n".join(f"* {count} × {why}" for why, count in tally.failures.most_common(SHOWN_FAILURES))
+        )
     )
     parts.append("\n".join(f"* {note}" for note in notes))
     return "\n\n".join(parts) + "\n"
@@ -144,8 +148,8 @@ def machine() -> str:
     )
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     return (
-        f"{today}, {len(os.sched_getaffinity(0)) or os.cpu_count()} of {os.cpu_count()} processors ({model}), "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {_nginx_version()}"
+        f"{today}, {os.cpu_count()} processors ({model}), "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {nginx.version()}"
     )
 
 
@@ -153,19 +157,16 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines()
 
 
-def _nginx_version() -> str:
-    program = shutil.which("nginx")
-    if program is None:
-        return "no nginx"
-    told = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=10).stderr  # noqa: S603
-    return told.strip().rpartition(": ")[2]
-
-
 def write_between_marks(document: Path, text: str) -> None:
-    """Put `text` between the two marks of `document`. Raises: ValueError when they are not there."""
-    old = document.read_text()
-    before, found_begin, rest = old.partition(BEGIN)
+    """Put `text` between the two marks of `document`. Raises: ValueError, OSError when that cannot be done."""
+    before, after = around_marks(document)
+    document.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def around_marks(document: Path) -> tuple[str, str]:
+    """Return what stands before and after the marks. Raises: ValueError when they are not there, OSError."""
+    before, found_begin, rest = document.read_text().partition(BEGIN)
     _, found_end, after = rest.partition(END)
     if not found_begin or not found_end:
         raise ValueError(f"{document} lacks the marks {BEGIN!r} and {END!r}")
-    document.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    return before, after

@@ -10,7 +10,6 @@ import base64
 import http.client
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -93,7 +92,7 @@ class Gateway:
         return Endpoint(self.port, path, dialect, self.key)
 
     def _command(self, *arguments: str) -> str:
-        done = subprocess.run(  # noqa: S603 -- our own command line
+        done = subprocess.run(
             [*_program(), *arguments], cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=120
         )
         if done.returncode != 0:
@@ -183,7 +182,7 @@ class Stand:
         return f"https://127.0.0.1:{secure}/backend-api", authority, Endpoint(plain, UPSTREAM_PATH, "responses")
 
     def _nginx(self, name: str, servers: str, processor: int | None) -> subprocess.Popen[bytes] | None:
-        program = shutil.which("nginx")
+        program = nginx.find_program()
         if program is None:
             return None
         folder = self.folder / name

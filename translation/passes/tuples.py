@@ -150,10 +150,12 @@ def _fits(value: Any, node: Schema) -> bool:
     entries = positions(node)
     if entries is not None:
         return is_object(value) and set(value) == {str(index) for index in range(len(entries))}
-    if is_array(value):
-        return is_object(node.get("items"))
+    kind = node.get("type")
+    wanted = "array" if is_array(value) else "object"
+    if kind is not None and kind != wanted and not (is_array(kind) and wanted in kind):
+        return False
     properties = node.get("properties")
-    return not is_object(properties) or not value or any(name in properties for name in value)
+    return is_array(value) or not is_object(properties) or not value or any(name in properties for name in value)
 
 
 class TupleInverse:

@@ -15,7 +15,7 @@ from accounts import exporting, refresh, selectors, services
 from accounts.importing import ImportDocument, ImportEntry, parse_import
 from accounts.management.plain import SOURCE_HELP, PlainCommand, read_secret, read_text
 from accounts.models import Account
-from accounts.verifying import verify_account
+from accounts.verifying import Verdict, verify_account
 from providers.contract import Secret
 from providers.oauth.client import OAuthClient
 
@@ -73,8 +73,7 @@ class Command(PlainCommand):
                     account_id=row.id, actor=self.actor, label=options["label"], max_concurrency=row.max_concurrency
                 )
                 row.refresh_from_db()
-            verdict = verify_account(row).as_json() if options["verify"] else {}
-            self.print_json(selectors.account_summary(row) | verdict)
+            self.print_json(selectors.account_summary(row) | _verdict(row, options))
         self._finish(report)
 
     def _import(self, **options: Any) -> None:
@@ -131,6 +130,14 @@ def _document(options: dict[str, Any]) -> ImportDocument:
             ),
         )
     )
+
+
+def _verdict(row: Account, options: dict[str, Any]) -> dict[str, Any]:
+    if not options["verify"]:
+        return {}
+    if options["refresh_token"]:  # the exchange was the proof; a call right after one gets accounts deactivated (§15.7)
+        return Verdict(is_accepted=True, message="The log-in server exchanged the refresh token.").as_json()
+    return verify_account(row).as_json()
 
 
 def _find(reference: str) -> Account:

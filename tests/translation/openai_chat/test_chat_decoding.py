@@ -128,7 +128,7 @@ def test_identity_comes_from_the_body_and_the_headers(chat):
         prompt_cache_key="k", session="s", user="u"
     )
     assert chat.open(promptCacheKey="k").identity.prompt_cache_key == "k"
-    for header in ("x-session-id", "session-id", "conversation_id", "thread-id"):
+    for header in ("x-session-id", "session-id", "conversation_id", "thread-id", "x-session-affinity"):
         assert chat.decode({header: "s"}).identity.session == "s"
 
 
@@ -320,3 +320,120 @@ def test_a_growing_conversation_keeps_its_items_as_prefix(chat):
         items = chat.prepare(messages=messages).request.items
         assert items[: len(before)] == before
         before = items
+
+
+def test_input_items_of_every_known_type(chat):
+    proof = fernet()
+    request = chat.decode(
+        input=[
+            "hello",
+            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": proof},
+            {"type": "reasoning", "encrypted_content": "junk"},
+            {"type": "custom_tool_call", "call_id": "c", "name": "patch", "input": "raw"},
+            {"type": "custom_tool_call_output", "call_id": "c", "output": "ok"},
+        ]
+    )
+    assert request.items[:3] == (
+        Message("user", (TextPart("hello"),)),
+        Reasoning(proof=Proof("openai-responses", proof), id="rs_1"),
+        ToolCall(call_id="c", name="patch", arguments="raw", kind="custom"),
+    )
+    assert request.items[3].kind == "custom"
+    with pytest.raises(ClientError) as caught:
+        chat.decode(input=[5])
+    assert caught.value.param == "input[0]"
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ({"type": "text", "text": "a"}, ("a",)),
+        (["a", "", {"type": "text", "text": None}], ("a",)),
+        (None, ("",)),
+    ],
+)
+def test_odd_shapes_of_content(chat, content, parts):
+    items = chat.decode(messages=[{"role": "user", "content": content}]).items
+    assert items[0].parts == tuple(TextPart(text) for text in parts)
+
+
+@pytest.mark.parametrize(
+    ("part", "path"),
+    [
+        ({"type": "input_image", "file_id": "file-1"}, "file_id"),
+        ({"type": "file", "file": {}}, "file.file_data"),
+        ({"type": "input_file"}, "file_data"),
+    ],
+)
+def test_parts_that_cannot_be_carried(chat, part, path):
+    with pytest.raises(ClientError) as caught:
+        chat.decode(messages=[{"role": "user", "content": [part]}])
+    assert caught.value.param == f"messages[0].content[0].{path}"
+
+
+def test_a_file_by_address(chat):
+    part = {"type": "input_file", "file_url": "https://x/a.pdf"}
+    file = chat.decode(messages=[{"role": "user", "content": [part]}]).items[0].parts[0]
+    assert (file.url, file.data) == ("https://x/a.pdf", None)
+
+
+def test_a_file_of_an_unknown_kind_is_told_by_its_name(chat):
+    parts = [{"type": "file", "file": {"file_data": "QUJD", "filename": name}} for name in ("a.csv", "a.bin")]
+    files = chat.decode(messages=[{"role": "user", "content": parts}]).items[0].parts
+    assert [file.data.partition(";")[0] for file in files] == ["data:text/csv", "data:application/octet-stream"]
+
+
+def test_percent_encoded_base64_is_repaired(chat):
+    url = "data:image/png;base64,QUI%2BQQ%3D%3D"
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    assert chat.decode(messages=[{"role": "user", "content": content}]).items[0].parts[0].url.endswith(",QUI+QQ==")
+
+
+def test_refusal_parts_are_read(chat):
+    content = [{"type": "refusal", "refusal": "no"}, {"type": "refusal"}]
+    parts = chat.decode(messages=[USER, {"role": "assistant", "content": content}]).items[1].parts
+    assert [part.text for part in parts] == ["no"]
+
+
+def test_flat_calls_and_object_arguments(chat):
+    calls = [{"id": "c", "name": "f", "arguments": {"a": 1}}]
+    items = chat.decode(messages=[USER, {"role": "assistant", "tool_calls": calls}]).items
+    assert items[1] == ToolCall(call_id="c", name="f", arguments='{"a":1}')
+
+
+def test_a_legacy_call_without_a_name_is_refused(chat):
+    with pytest.raises(ClientError) as caught:
+        chat.decode(messages=[{"role": "assistant", "function_call": {"name": ""}}])
+    assert caught.value.param == "messages[0].function_call.name"
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"type": "auto"}, ToolChoice(mode="auto")),
+        ({"type": "image_generation"}, ToolChoice(mode="hosted", name="image_generation")),
+        ({"type": "function", "name": "f"}, ToolChoice(mode="named", name="f")),
+        ({"type": "custom", "custom": {"name": "p"}}, ToolChoice(mode="named", name="p", kind="custom")),
+    ],
+)
+def test_tool_choice_objects(chat, choice, expected):
+    tools = [{"type": "function", "name": "f"}, {"type": "custom", "name": "p", "format": {"type": "text"}}]
+    assert chat.decode(tools=tools, tool_choice=choice).tool_choice == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"functions": [5]}, "functions[0]"),
+        ({"tools": [{"type": "function", "function": {"name": ""}}]}, "tools[0].function.name"),
+        ({"tools": [{"type": "function", "name": "f"}], "tool_choice": 5}, "tool_choice"),
+    ],
+)
+def test_more_wrong_tools(chat, body, param):
+    with pytest.raises(ClientError) as caught:
+        chat.decode(**body)
+    assert caught.value.param == param
+
+
+def test_a_whole_number_may_be_written_as_a_float(chat):
+    assert chat.decode(max_tokens=5.0).max_output_tokens == 5

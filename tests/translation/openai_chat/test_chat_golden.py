@@ -68,7 +68,9 @@ def test_every_transcript_streams_and_collects_to_the_same_answer(chat, openai_r
         assert "".join(delta.get(key) or "" for delta in deltas) == (message.get(key) or "")
     arguments: dict[int, str] = {}
     for call in (call for delta in deltas for call in delta.get("tool_calls", ())):
-        said = (call.get("function") or call.get("custom") or {}).get("arguments" if "function" in call else "input", "")
+        said = (call.get("function") or call.get("custom") or {}).get(
+            "arguments" if "function" in call else "input", ""
+        )
         arguments[call["index"]] = arguments.get(call["index"], "") + said
     whole = message.get("tool_calls", [])
     assert list(arguments.values()) == [
@@ -191,7 +193,9 @@ def call_turn(content: Any) -> list[dict[str, Any]]:
 
 def test_row_010_011_013_what_the_backend_gets(chat):
     content = [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": PNG, "detail": "high"}}]
-    opened = chat.open(messages=call_turn(content), tools=[TOOL], parallel_tool_calls=False, service_tier="fast", stop="X")
+    opened = chat.open(
+        messages=call_turn(content), tools=[TOOL], parallel_tool_calls=False, service_tier="fast", stop="X"
+    )
     body = upstream_body(opened)
     assert body["parallel_tool_calls"] is False and body["service_tier"] == "priority" and "stop" not in body
     assert [item["type"] for item in body["input"]] == ["message", "function_call", "function_call_output"]

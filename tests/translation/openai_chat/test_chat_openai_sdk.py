@@ -19,6 +19,8 @@ from translation.ir.usage import Usage
 from translation.protocols.openai_chat import CODEC
 from translation.wire.ids import counting_ids
 
+pytestmark = pytest.mark.oracle
+
 USAGE = Usage(input_tokens=10, cached_tokens=4, output_tokens=6, reasoning_tokens=2, total_tokens=16)
 USER: list[Any] = [{"role": "user", "content": "hi"}]
 TOOL: Any = {

@@ -78,10 +78,12 @@ def test_row_004_a_tool_without_type_but_with_function_is_accepted(chat):
     assert request.tools == (FunctionTool(name="f", description="d", parameters={"type": "object"}),)
 
 
+OPTIONAL = ["stop", "tools", "temperature", "stream", "n", "tool_choice", "response_format", "reasoning_effort", "user"]
+OPTIONAL += ["stream_options", "max_tokens", "parallel_tool_calls", "service_tier", "functions", "metadata", "audio"]
+
+
 def test_row_005_nulls_are_absent(chat):
-    nulls = dict.fromkeys(
-        ["stop", "tools", "temperature", "stream", "n", "tool_choice", "response_format", "reasoning_effort", "user", "stream_options", "max_tokens", "parallel_tool_calls", "service_tier", "functions", "metadata", "audio"]
-    )
+    nulls = dict.fromkeys(OPTIONAL)
     assert chat.decode(**nulls) == chat.decode()
 
 
@@ -259,8 +261,12 @@ def test_row_026_equal_short_forms_get_numbers(chat):
     assert [tool.name for tool in request.tools] == ["n" * 64, "n" * 62 + "_1"]
 
 
-def test_row_027_and_028_names_and_unknown_keys_are_not_forwarded(chat):
-    message = {"role": "user", "content": "hi", "name": "bob", "cache_control": {}, "reasoning_content": "x"}
+def test_row_027_the_name_of_a_message_is_not_forwarded(chat):
+    assert chat.decode(messages=[{"role": "user", "content": "hi", "name": "bob"}]) == chat.decode()
+
+
+def test_row_028_unknown_keys_of_a_message_are_not_forwarded(chat):
+    message = {"role": "user", "content": "hi", "cache_control": {}, "reasoning_content": "x", "id": 5}
     assert chat.decode(messages=[message]) == chat.decode()
 
 

@@ -392,3 +392,17 @@ def test_chunking_does_not_change_the_bytes(chat):
     events = [START, *reasoning("r"), *text("a", "b", index=1), *tool("{", "}", index=2), stop("tool_calls")]
     whole = CODEC.encoder(chat.open(stream=True)).encode(events)
     assert whole == chat.stream(events)
+
+
+def test_a_second_call_in_the_legacy_shape_is_left_out(chat, deltas_of):
+    events = [START, *tool("{}"), *tool("[]", index=1, call_id="b"), stop("tool_calls")]
+    calls = [delta["function_call"] for delta in deltas_of(chat.chunks(events, **LEGACY)) if "function_call" in delta]
+    assert calls == [{"name": "f", "arguments": ""}, {"arguments": "{}"}]
+    assert chat.collect(events, **LEGACY)["choices"][0]["message"]["function_call"]["arguments"] == "{}"
+
+
+def test_a_proof_of_another_vendor_is_not_handed_out(chat, deltas_of):
+    end = ev.BlockStop(index=0, proof=ev.Proof("anthropic-messages", "sig"))
+    events = [START, ev.BlockStart(index=0, kind="reasoning"), ev.ReasoningDelta(0, "x"), end, STOP]
+    assert not any("reasoning_details" in delta for delta in deltas_of(chat.chunks(events)))
+    assert "reasoning_details" not in chat.collect(events)["choices"][0]["message"]

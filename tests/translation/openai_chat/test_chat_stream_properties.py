@@ -11,6 +11,7 @@ from translation.errors import UpstreamFailed
 from translation.ir import events as ev
 from translation.ir import grammar
 from translation.ir.usage import Usage
+from translation.protocols.openai_chat import CODEC
 
 WORDS = st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=12)
 REASONS = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "refusal"])
@@ -101,6 +102,7 @@ def _merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
 def test_the_stream_adds_up_to_the_collected_answer(chat: Any, events: list[ev.Event], headers: dict[str, str]):
     grammar.check(events)
     data = chat.stream(events, headers)
+    assert CODEC.encoder(chat.open(headers, stream=True)).encode(events) == data
     assert data.count(b"data: [DONE]\n\n") == 1 and data.endswith(b"data: [DONE]\n\n")
     chunks = chat.parse(data)[:-1]
     added = accumulate(chunks)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -97,7 +97,8 @@ def test_a_collected_answer_equals_the_streamed_one(golden, responses, openai_re
     encoder = CODEC.encoder(opened())
     encoder.encode(events)
     if encoder.error is not None:
-        pytest.skip("failed streams have no collected answer")
+        assert encoder.final["status"] == "failed"
+        return
     collected = json.loads(CODEC.encode_response(responses.fold(events), opened()))
     streamed = json.loads(json.dumps(encoder.final))
     for item in (*collected["output"], *streamed["output"]):
@@ -105,13 +106,13 @@ def test_a_collected_answer_equals_the_streamed_one(golden, responses, openai_re
     assert collected == streamed
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_cuts_change_nothing(golden, responses, openai_responses_case, data):
     stream = golden(CODEC_NAME, openai_responses_case).stream
     points = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=12)))
     edges = [0, *points, len(stream)]
-    chunks = [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [stream[start:end] for start, end in pairwise(edges)]
     whole, cut = responses.events([stream]), responses.events(chunks)
     grammar.check(cut)
     assert without_errors(whole) == without_errors(cut)

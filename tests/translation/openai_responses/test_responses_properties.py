@@ -83,7 +83,7 @@ def stories(draw):
         queue = list(deltas) if said_by in ("deltas", "all") else deltas[: draw(st.integers(0, len(deltas)))]
         is_named = is_call and said_by == "deltas"
         kept = [extra for number, extra in enumerate(extras) if (is_named and not number) or draw(st.booleans())]
-        for extra in kept + ([done] if said_by in ("done", "all") else []):
+        for extra in [*kept, *([done] if said_by in ("done", "all") else [])]:
             for _ in range(draw(st.sampled_from([1, 1, 1, 2]))):
                 queue.insert(draw(st.integers(0, len(queue))), extra)
         address = draw(st.sampled_from(["both", "item_id", "output_index"]))
@@ -165,14 +165,13 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["type", "id", "text"]), inner),
     max_leaves=4,
 )
-KEYS = st.sampled_from(
-    ["item", "item_id", "output_index", "content_index", "summary_index", "delta", "text", "part", "annotation"]
-    + ["arguments", "input", "response", "error", "code", "message", "name", "refusal", "partial_image_b64"]
-)
+PART_KEYS = ("item_id", "output_index", "content_index", "summary_index", "delta", "text", "part", "annotation", "name")
+OTHER_KEYS = ("item", "arguments", "input", "response", "error", "code", "message", "refusal", "partial_image_b64")
+KEYS = st.sampled_from(PART_KEYS + OTHER_KEYS)
 NAMES = st.sampled_from(sorted([*ResponsesDecoder.EVENTS, "codex.rate_limits", "other"]))
 ITEMS = st.fixed_dictionaries(
     {"type": st.sampled_from(["message", "reasoning", "function_call", "custom_tool_call", "image_generation_call"])},
-    optional={key: VALUES for key in ("id", "call_id", "name", "content", "summary", "arguments", "result", "status")},
+    optional=dict.fromkeys(("id", "call_id", "name", "content", "summary", "arguments", "result", "status"), VALUES),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import orjson
 import pytest
 
@@ -257,7 +259,7 @@ def test_a_growing_conversation_keeps_the_earlier_input_as_its_prefix(send):
     ]
     text = {"format": {"type": "json_object"}}
     sent = [orjson.dumps(send(input=turns[:count], text=text)["input"])[:-1] for count in range(2, len(turns) + 1)]
-    for earlier, later in zip(sent, sent[1:], strict=False):
+    for earlier, later in pairwise(sent):
         assert later.startswith(earlier)
 
 

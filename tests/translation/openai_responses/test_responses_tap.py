@@ -7,12 +7,16 @@ import json
 import pytest
 
 from translation import errors as err
+from translation.protocols.openai_responses import CODEC
 
-CODEX = {"originator": "codex_exec"}
+CODEX_CLIENT = {"originator": "codex_exec"}
 
 
 def test_deltas_pass_byte_for_byte(responses, script):
-    delta = b'event: response.output_text.delta\ndata: {"odd" :  "spacing", "type":"response.output_text.delta", "delta":"\\u00e9", "output_index":0}\n\n'
+    delta = (
+        b"event: response.output_text.delta\n"
+        b'data: {"odd" :  "spacing", "type":"response.output_text.delta", "delta":"\\u00e9", "output_index":0}\n\n'
+    )
     script.created().message()
     script.frames.append(delta)
     relayed = responses.tap([script.message_done("é").end().data], model="gpt-5.5")
@@ -67,6 +71,25 @@ def test_a_message_done_without_content_is_filled_from_its_deltas(responses, scr
     assert message["content"][0]["text"] == "Hello"
 
 
+def test_the_memory_of_a_very_long_answer_stays_bounded(responses, script, monkeypatch):
+    monkeypatch.setattr("translation.protocols.openai_responses.tap.MAX_HELD_DELTAS", 10)
+    script.created().message().text(*(f"{number} " for number in range(100)))
+    relayed = responses.tap(script.end().frames)
+    (message,) = relayed.payload("response.completed")["response"]["output"]
+    assert message["content"][0]["text"] == "".join(f"{number} " for number in range(100))
+
+
+def test_the_flow_may_end_a_stream_that_failed_too_early(responses, script):
+    """What was passed on before any output was kept back, so the failure begins with created again."""
+    from tests.translation.openai_responses.conftest import frames_of
+
+    tap = CODEC.tap(responses.open(stream=True))
+    tap.feed(script.created().data)
+    frames = frames_of(tap.fail(err.NoCapacity("nobody left")))
+    assert [name for name, _ in frames] == ["response.created", "response.failed"]
+    assert {payload["response"]["id"] for _, payload in frames} == {"resp_1"}
+
+
 def test_an_output_that_is_not_empty_is_left_alone(responses, script):
     item = {"id": "other", "type": "message", "content": []}
     script.created().message_done("text").end(output=[item])
@@ -78,7 +101,7 @@ def test_an_output_that_is_not_empty_is_left_alone(responses, script):
 def test_row_185_codex_events_reach_codex_only(responses, script):
     script.event("codex.rate_limits", plan_type="plus").created().event("keepalive").event("surprise")
     script.message_done("a").event("codex.response.metadata").end()
-    plain, codex = responses.tap([script.data]), responses.tap([script.data], CODEX)
+    plain, codex = responses.tap([script.data]), responses.tap([script.data], CODEX_CLIENT)
     assert plain.names == ["response.created", "response.output_item.done", "response.completed"]
     assert codex.names == [
         "codex.rate_limits",
@@ -163,6 +186,15 @@ def test_created_is_written_when_the_upstream_leaves_it_out(responses, script):
     assert relayed.names == ["response.created", "response.output_item.done", "response.completed"]
 
 
+def test_the_id_shown_first_stays(responses, script):
+    """openai-python raises when the id changes between created and completed."""
+    first = responses.tap([script.message_done("a").end().data])
+    ids = {payload["response"]["id"] for _, payload in first.frames if "response" in payload}
+    assert ids == {first.tap.response_id}
+    other = responses.tap([type(script)().created(id="resp_a").end().data])
+    assert other.payload("response.completed")["response"]["id"] == "resp_a"
+
+
 def test_it_learns_usage_id_and_the_commit_point(responses, script):
     tap_state = responses.tap([script.created().data])
     assert not tap_state.tap.has_output
@@ -174,8 +206,6 @@ def test_it_learns_usage_id_and_the_commit_point(responses, script):
 
 
 def test_row_234_a_heartbeat_is_legal_between_created_and_the_end_only(responses, script):
-    from translation.protocols.openai_responses import CODEC
-
     tap = CODEC.tap(responses.open(stream=True))
     assert tap.heartbeat() == b""
     tap.feed(script.created().frames[0])
@@ -190,7 +220,7 @@ def test_aliases_are_renamed(responses):
     data = (
         b'event: response.created\ndata: {"type":"response.created","response":{"id":"r"}}\n\n'
         b'event: response.text.delta\ndata: {"type":"response.text.delta","output_index":0,"delta":"Hi"}\n\n'
-        b'event: response.done\ndata: {"type":"response.done","response":{"id":"r","status":"completed","output":[]}}\n\n'
+        b'event: response.done\ndata: {"type":"response.done","response":{"id":"r","status":"completed"}}\n\n'
     )
     relayed = responses.tap([data])
     assert relayed.names == ["response.created", "response.output_text.delta", "response.completed"]

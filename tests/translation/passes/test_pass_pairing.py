@@ -165,3 +165,12 @@ def test_a_later_turn_never_changes_an_earlier_one(turns: list[tuple[list[Item],
         after = repaired(*items)
         assert after[: len(before)] == before
         before = after
+
+
+def test_an_orphan_picture_is_told_with_a_label():
+    from translation.ir.request import ImagePart
+
+    picture = ImagePart(url="https://x/y.png")
+    assert repaired(ToolResult(call_id="lost", parts=(picture,))) == [
+        Message("user", (TextPart("[tool result]"), picture))
+    ]

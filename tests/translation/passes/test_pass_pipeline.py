@@ -131,3 +131,12 @@ def test_a_budget_stays_a_budget_where_the_upstream_knows_budgets():
     request = GenerateRequest(model="m", items=(USER,), reasoning=ReasoningOptions(budget_tokens=3000))
     assert prepare(request, Quirks()).request is request
     assert prepare(request, Quirks(subset=True)).request.reasoning == ReasoningOptions(effort="medium")
+
+
+def test_a_request_without_reasoning_options_passes():
+    request = GenerateRequest(model="m", items=(USER,))
+    assert prepare(request, Quirks(subset=True, efforts=("low",))).request is request
+
+
+def test_efforts_we_have_no_order_for_cannot_be_clamped():
+    assert efforts.clamp("high", ("odd",)) is None

@@ -156,3 +156,24 @@ def test_row_039_strict_output_that_cannot_be_strict_is_refused(schema):
     with pytest.raises(InvalidRequest) as caught:
         schemas.prepare(output(schema, True))
     assert (caught.value.code, caught.value.param) == ("invalid_json_schema", "response_format")
+
+
+def test_schemas_that_are_booleans_are_left_alone():
+    given: dict[str, Any] = {"type": "object", "properties": {"a": True, "b": {"type": "array", "items": False}}}
+    assert schemas.repair_parameters(given) is given
+    assert schemas.close_objects({"anyOf": [True]}) == {"anyOf": [True]}
+
+
+def test_single_subschemas_are_repaired_and_checked():
+    given = {"type": "object", "properties": {"a": {"not": {"type": "ARRAY"}}}}
+    assert schemas.repair_parameters(given)["properties"]["a"] == {"not": {"type": "array", "items": {}}}
+    deep = {**CLOSED, "properties": {"a": {"type": "array", "items": {"type": "object", "properties": {}}}}}
+    with pytest.raises(InvalidRequest, match=r"at 'a.items'"):
+        schemas.prepare(strict_tool(deep))
+
+
+def test_hosted_tools_have_no_parameters():
+    from translation.ir.request import HostedTool
+
+    request = GenerateRequest(model="m", items=(), tools=(HostedTool("web_search", {}),))
+    assert schemas.prepare(request) is request

@@ -195,3 +195,19 @@ def test_values_make_the_round_trip(case: tuple[dict[str, Any], Any, Any]):
     schema, value, wire = case
     assert json.loads(tuples.restore_text(json.dumps(wire), schema)) == value
     assert not tuples.has_tuples(tuples.to_objects(schema))
+
+
+def test_unions_skip_branches_that_are_no_schema_or_do_not_fit():
+    schema = {"anyOf": [True, {"prefixItems": [{}, {}, {}]}, PAIR]}
+    assert tuples.restore_text('{"0":1,"1":"a"}', schema) == '[1,"a"]'
+    assert tuples.restore_text('{"anything":1}', schema) == '{"anything":1}'
+
+
+def test_a_reference_that_turns_in_a_circle_ends():
+    schema = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}, "p": PAIR}}
+    assert tuples.restore_text('{"0":1}', schema) == '{"0":1}'
+
+
+def test_a_union_inside_a_list_is_followed():
+    schema = {"type": "array", "items": {"anyOf": [{"type": "array", "items": PAIR}, PAIR]}}
+    assert tuples.restore_text('[[{"0":1,"1":"a"}],{"0":2,"1":"b"}]', schema) == '[[[1,"a"]],[2,"b"]]'

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
-from translation.codec import ModelInfo, OpenedRequest, Quirks, RelayTarget, Route, WireContext, WireError
+from translation.codec import Codec, ModelInfo, OpenedRequest, Quirks, RelayTarget, Route, WireContext, WireError
 from translation.errors import GatewayBug, GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
@@ -90,4 +90,4 @@ def _not_built(method: str) -> GatewayBug:
     return GatewayBug(f"The gateway cannot talk Chat Completions to an upstream yet (`{method}`).")
 
 
-CODEC = OpenAIChat()
+CODEC: Codec = OpenAIChat()

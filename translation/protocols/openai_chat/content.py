@@ -143,8 +143,8 @@ def _read_text(part: dict[str, Any]) -> Part | None:
 
 
 def _read_refusal(part: dict[str, Any]) -> Part | None:
-    text = word(part, "refusal", "text")
-    return RefusalPart(text) if text else None
+    text = first(part, "refusal", "text")
+    return RefusalPart(text) if isinstance(text, str) and text else None
 
 
 def _read_image(part: dict[str, Any]) -> Part:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from translation.ir.request import Message, OpaqueItem, TextPart, ToolCall
+from translation.ir.request import Message, OpaqueItem, TextPart
 from translation.protocols.openai_chat.fields import Misread, essential, first, items_of
 from translation.protocols.openai_chat.messages import Transcript, proven_reasoning
 from translation.shared.proofs import CODEX_ORIGIN, is_codex_proof
@@ -53,34 +53,24 @@ def _read_item(item: Any, transcript: Transcript) -> None:
 
 def _read_call(item: dict[str, Any], transcript: Transcript) -> None:
     name = essential(item.get("name"), str, "name", "a string")
-    arguments = first(item, "arguments")
-    call_id = first(item, "call_id", "id")
-    transcript.items.append(
-        ToolCall(
-            call_id=call_id if isinstance(call_id, str) else "",
-            name=name,
-            arguments=arguments if isinstance(arguments, str) and arguments else "{}",
-        )
-    )
+    transcript.add_call(_call_id(item), name, _text(item.get("arguments")) or "{}", is_custom=False)
 
 
 def _read_custom_call(item: dict[str, Any], transcript: Transcript) -> None:
     name = essential(item.get("name"), str, "name", "a string")
-    raw = item.get("input")
-    call_id = first(item, "call_id", "id")
-    transcript.items.append(
-        ToolCall(
-            call_id=call_id if isinstance(call_id, str) else "",
-            name=name,
-            arguments=raw if isinstance(raw, str) else "",
-            kind="custom",
-        )
-    )
+    transcript.add_call(_call_id(item), name, _text(item.get("input")), is_custom=True)
+
+
+def _call_id(item: dict[str, Any]) -> str:
+    return _text(first(item, "call_id", "tool_call_id", "id"))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _read_output(item: dict[str, Any], transcript: Transcript) -> None:
-    call_id = first(item, "call_id", "tool_call_id")
-    transcript.add_result(call_id if isinstance(call_id, str) else "", item.get("output"))
+    transcript.add_result(_text(first(item, "call_id", "tool_call_id")), item.get("output"))
 
 
 def _read_reasoning(item: dict[str, Any], transcript: Transcript) -> None:

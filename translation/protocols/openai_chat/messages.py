@@ -129,7 +129,7 @@ class Transcript:
         if call.get("type") == "custom" or (custom is not None and call.get("function") is None):
             source = custom if is_object(custom) else call
             name = _name(source, "custom.name")
-            self._add_call(call_id, name, _text(first(source, "input", "arguments")), is_custom=True)
+            self.add_call(call_id, name, _text(first(source, "input", "arguments")), is_custom=True)
             return
         source = call.get("function")
         if is_object(source):
@@ -144,11 +144,12 @@ class Transcript:
         name = _name(source, "name")
         arguments = _text(first(source, "arguments", "input"))
         if name in self.custom_names:  # Cursor writes grammar tools in the function envelope, with raw input
-            self._add_call(call_id, name, arguments, is_custom=True)
+            self.add_call(call_id, name, arguments, is_custom=True)
         else:
-            self._add_call(call_id, name, arguments or "{}", is_custom=False)
+            self.add_call(call_id, name, arguments or "{}", is_custom=False)
 
-    def _add_call(self, call_id: str, name: str, arguments: str, *, is_custom: bool) -> None:
+    def add_call(self, call_id: str, name: str, arguments: str, *, is_custom: bool) -> None:
+        """Add a call, and remember custom ones for their results."""
         if is_custom and call_id:
             self._custom_ids.add(call_id)
         self.items.append(

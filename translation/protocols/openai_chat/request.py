@@ -40,7 +40,7 @@ from translation.protocols.openai_chat.tools import read_tool_choice, read_tools
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_array, is_object
 
-_SESSION_HEADERS = ("x-session-id", "session_id", "session-id", "conversation_id", "thread-id")
+_SESSION_HEADERS = ("x-session-id", "session_id", "session-id", "conversation_id", "thread-id", "x-session-affinity")
 _TIERS = {"fast": "priority", "priority": "priority", "flex": "flex"}
 _DROPPED = (
     "audio",

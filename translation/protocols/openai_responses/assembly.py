@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from translation.ir import events as ev
 from translation.ir.normalizer import Block, Normalizer
 from translation.protocols.openai_responses.names import ORIGIN
+from translation.shared.json_shapes import is_array, is_object
 from translation.wire.jsonio import dumps
 
 Json = dict[str, Any]
@@ -150,7 +151,7 @@ class Assembly:
     def reconcile(self, output: list[Any]) -> None:
         """Take in the `output` of the terminal event: authoritative for what is missing, and for nothing else."""
         for index, data in enumerate(output):
-            if not isinstance(data, dict):
+            if not is_object(data):
                 continue
             kind = str(data.get("type") or "")
             item = self.find(kind, data.get("id"), None, data.get("call_id")) or self.find(kind, None, index)
@@ -196,7 +197,7 @@ class Assembly:
 
     def text_snapshot(self, event: Json, part: Any, *, last: bool = False) -> None:
         """Take in a part of a message as a whole; `last` says that nothing of it will follow."""
-        if not isinstance(part, dict) or part.get("type") not in _PART_KINDS:
+        if not is_object(part) or part.get("type") not in _PART_KINDS:
             return
         item, index = self.item("message", event), _index(event.get("content_index"))
         self._text_snapshot(item, index, part)
@@ -206,7 +207,7 @@ class Assembly:
     def cite(self, event: Json) -> None:
         """Take in `output_text.annotation.added`."""
         annotation = event.get("annotation")
-        if isinstance(annotation, dict):
+        if is_object(annotation):
             self._cite(self.item("message", event), _index(event.get("content_index")), annotation)
 
     def _part(self, item: Item, kind: TextKind, index: int) -> Block:
@@ -240,15 +241,15 @@ class Assembly:
         if full:
             item.settled.add((kind, index))
         for annotation in part.get("annotations") or ():
-            if isinstance(annotation, dict):
+            if is_object(annotation):
                 self._cite(item, index, annotation)
 
     def _complete_message(self, item: Item, data: Json) -> None:
         content = data.get("content")
         if isinstance(content, str):
             content = [{"type": "output_text", "text": content}]
-        for index, part in enumerate(content if isinstance(content, list) else []):
-            if isinstance(part, dict) and part.get("type") in _PART_KINDS:
+        for index, part in enumerate(content if is_array(content) else []):
+            if is_object(part) and part.get("type") in _PART_KINDS:
                 self._text_snapshot(item, index, part)
         for block in item.blocks.values():
             self._normalizer.close(block)
@@ -282,8 +283,8 @@ class Assembly:
         block = self._open(item)
         channels: tuple[tuple[Channel, Any], ...] = (("summary", data.get("summary")), ("text", data.get("content")))
         for channel, parts in channels:
-            for index, part in enumerate(parts if isinstance(parts, list) else []):
-                if isinstance(part, dict):
+            for index, part in enumerate(parts if is_array(parts) else []):
+                if is_object(part):
                     self._reason_missing(item, channel, index, _text(part.get("text")))
         self._normalizer.close(block, proof=_proof(data) or _proof(item.seed))
 
@@ -339,7 +340,7 @@ class Assembly:
     def _complete_search(self, item: Item, data: Json) -> None:
         block = self._open(item)
         action = data.get("action")
-        if isinstance(action, dict):
+        if is_object(action):
             self._emit(block, ev.SearchResult(block.index, action))
         self._normalizer.close(block)
 

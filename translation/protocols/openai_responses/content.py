@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from translation.errors import InvalidRequest, UnsupportedFeature
+from translation.shared.json_shapes import is_array, is_object
 
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 
@@ -33,9 +34,9 @@ def clean_content(content: Any, role: str, path: str) -> Any:
         return ""
     if isinstance(content, str):
         return content
-    if isinstance(content, dict):
+    if is_object(content):
         content = [content]
-    if not isinstance(content, list):
+    if not is_array(content):
         raise InvalidRequest(f"`{path}` must be a string or a list of content parts.", param=path, code="invalid_type")
     text_type = "output_text" if role == "assistant" else "input_text"
     return [_clean_part(part, text_type, f"{path}[{position}]") for position, part in enumerate(content)]
@@ -44,7 +45,7 @@ def clean_content(content: Any, role: str, path: str) -> Any:
 def _clean_part(part: Any, text_type: str, path: str) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": text_type, "text": part}
-    if not isinstance(part, dict):
+    if not is_object(part):
         raise InvalidRequest(f"`{path}` must be a content part object.", param=path, code="invalid_type")
     kind = part.get("type")
     if kind in _TEXT_TYPES:
@@ -52,9 +53,9 @@ def _clean_part(part: Any, text_type: str, path: str) -> dict[str, Any]:
         if not isinstance(text, str):
             raise InvalidRequest(f"`{path}.text` must be a string.", param=f"{path}.text", code="invalid_type")
         return {"type": text_type, "text": text}
-    if kind == "image_url" or (kind == "input_image" and isinstance(part.get("image_url"), dict)):
+    if kind == "image_url" or (kind == "input_image" and is_object(part.get("image_url"))):
         return _image_part(part, path)
-    if kind == "file" and isinstance(part.get("file"), dict):
+    if kind == "file" and is_object(part.get("file")):
         return _picked({**part["file"], "type": "input_file"}, _KEYS["input_file"])
     if kind in ("input_audio", "audio"):
         raise UnsupportedFeature("Audio input is not supported.", code="unsupported_content", param=path)
@@ -68,7 +69,7 @@ def _clean_part(part: Any, text_type: str, path: str) -> dict[str, Any]:
 
 def _image_part(part: dict[str, Any], path: str) -> dict[str, Any]:
     image = part.get("image_url")
-    source = image if isinstance(image, dict) else {"url": image}
+    source = image if is_object(image) else {"url": image}
     url = source.get("url")
     if not isinstance(url, str) or not url:
         raise InvalidRequest(f"`{path}.image_url` must be a URL.", param=f"{path}.image_url", code="invalid_type")

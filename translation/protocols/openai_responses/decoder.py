@@ -19,6 +19,7 @@ from translation.protocols.openai_responses.assembly import Assembly
 from translation.protocols.openai_responses.errors import error_from_json_body, error_from_payload, error_from_text
 from translation.protocols.openai_responses.names import ORIGIN
 from translation.protocols.openai_responses.usage import usage_from_response
+from translation.shared.json_shapes import is_array, is_object
 from translation.wire import jsonio
 from translation.wire.sse import SSESplitter
 
@@ -122,7 +123,7 @@ class ResponsesDecoder:
     def _text_delta(self, data: bytes) -> bool:
         try:
             frame = _decode_text(data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         block = self._text_block
         key = (frame.item_id, frame.output_index, frame.content_index)
@@ -140,7 +141,7 @@ class ResponsesDecoder:
     def _call_delta(self, data: bytes) -> bool:
         try:
             frame = _decode_call(data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         block = self._call_block
         key = (frame.item_id, frame.output_index)
@@ -157,7 +158,7 @@ class ResponsesDecoder:
     def _summary_delta(self, data: bytes) -> bool:
         try:
             frame = _decode_summary(data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         place = {
             "item_id": frame.item_id,
@@ -225,11 +226,11 @@ class ResponsesDecoder:
         pass
 
     def _item_added(self, event: Json) -> None:
-        if isinstance(event.get("item"), dict):
+        if is_object(event.get("item")):
             self._assembly.added(event["item"], event.get("output_index"))
 
     def _item_done(self, event: Json) -> None:
-        if isinstance(event.get("item"), dict):
+        if is_object(event.get("item")):
             self._assembly.finished(event["item"], event.get("output_index"))
 
     def _part_added(self, event: Json) -> None:
@@ -277,7 +278,7 @@ class ResponsesDecoder:
 
     def _summary_part_done(self, event: Json) -> None:
         part = event.get("part")
-        if isinstance(part, dict):
+        if is_object(part):
             self._assembly.reason_snapshot(event, "summary", _string(part.get("text")))
 
     def _reasoning_delta(self, event: Json) -> None:
@@ -301,7 +302,7 @@ class ResponsesDecoder:
 
     def _incomplete(self, event: Json) -> None:
         details = _response(event).get("incomplete_details")
-        raw = _string(details.get("reason")) if isinstance(details, dict) else ""
+        raw = _string(details.get("reason")) if is_object(details) else ""
         self._stop(event, _INCOMPLETE_REASONS.get(raw, "stop"), raw or "incomplete")
 
     def _finish_reason(self) -> ev.FinishReason:
@@ -313,7 +314,7 @@ class ResponsesDecoder:
         response = _response(event)
         self._created(event)
         output = response.get("output")
-        if isinstance(output, list):
+        if is_array(output):
             self._assembly.reconcile(output)
         self._assembly.close_all()
         if reason == "stop" and not raw:
@@ -399,12 +400,12 @@ def tolerant_object(data: bytes) -> Json | None:
             value = jsonio.loads(data.decode(errors="replace"))
         except ValueError:
             return None
-    return value if isinstance(value, dict) else None
+    return value if is_object(value) else None
 
 
 def _response(event: Json) -> Json:
     response = event.get("response")
-    return response if isinstance(response, dict) else {}
+    return response if is_object(response) else {}
 
 
 def _string(value: Any) -> str:

@@ -19,6 +19,7 @@ from translation.protocols.openai_responses import ladder
 from translation.protocols.openai_responses.errors import stream_error_object
 from translation.protocols.openai_responses.names import ORIGIN, is_codex_client
 from translation.protocols.openai_responses.usage import tool_usage_to_wire, usage_to_wire
+from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
 from translation.wire.sse import COMMENT_PING
 
@@ -139,7 +140,7 @@ class ResponsesEncoder:
 def encode_response(response: GenerateResponse, opened: OpenedRequest) -> bytes:
     """Write a collected answer: the terminal `response` object that the stream would have ended with."""
     encoder = ResponsesEncoder(opened)
-    encoder.encode(ladder.replay(response))
+    encoder.encode(list(ladder.replay(response)))
     return dumps(encoder.final)
 
 
@@ -162,11 +163,11 @@ def _response_base(opened: OpenedRequest, response_id: str, created: int) -> Jso
         "output": [],
         "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
         "previous_response_id": body.get("previous_response_id"),
-        "reasoning": reasoning if isinstance(reasoning, dict) else {"effort": None, "summary": None},
+        "reasoning": reasoning if is_object(reasoning) else {"effort": None, "summary": None},
         "service_tier": body.get("service_tier") or "auto",
         "store": False,
         "temperature": body.get("temperature"),
-        "text": text if isinstance(text, dict) else {"format": {"type": "text"}},
+        "text": text if is_object(text) else {"format": {"type": "text"}},
         "tool_choice": body.get("tool_choice") or "auto",
         "tools": body.get("tools") or [],
         "top_p": body.get("top_p"),

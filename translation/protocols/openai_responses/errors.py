@@ -12,6 +12,7 @@ from typing import Any
 
 from translation import errors as err
 from translation.errors import GatewayError
+from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
 
 Json = dict[str, Any]
@@ -64,9 +65,9 @@ _HIDDEN_KINDS = frozenset({"upstream", "transport", "timeout", "disconnected", "
 
 def _error_fields(payload: Json) -> Json:
     response = payload.get("response")
-    nested = response.get("error") if isinstance(response, dict) else None
+    nested = response.get("error") if is_object(response) else None
     for candidate in (payload.get("error"), nested, payload.get("detail")):
-        if isinstance(candidate, dict) and candidate:
+        if is_object(candidate) and candidate:
             return candidate
         if isinstance(candidate, str) and candidate:
             return {"message": candidate}
@@ -76,7 +77,7 @@ def _error_fields(payload: Json) -> Json:
 def _message(fields: Json) -> str:
     for key in ("message", "detail", "error_description"):
         value = fields.get(key)
-        if isinstance(value, dict) and isinstance(value.get("message"), str):
+        if is_object(value) and isinstance(value.get("message"), str):
             value = value["message"]
         if isinstance(value, (dict, list)) and value:
             value = dumps(value).decode()

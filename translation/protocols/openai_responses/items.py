@@ -17,6 +17,7 @@ from translation.errors import InvalidRequest
 from translation.protocols.openai_responses.content import clean_content
 from translation.protocols.openai_responses.names import VALID_STATUS
 from translation.shared.call_ids import short_call_id
+from translation.shared.json_shapes import is_array, is_object
 from translation.wire.jsonio import dumps
 
 Item = dict[str, Any]
@@ -60,7 +61,7 @@ def clean_input(body: dict[str, Any], *, is_codex: bool) -> list[Item]:
     """
     raw = _item_list(body)
     field = "messages" if body.get("input") is None else "input"
-    rules = _rules(raw, body.get("tools"), is_codex)
+    rules = _rules(raw, body.get("tools"), is_codex=is_codex)
     cleaned: list[Item] = []
     trigger: Item | None = None
     for position, item in enumerate(raw):
@@ -75,23 +76,29 @@ def clean_input(body: dict[str, Any], *, is_codex: bool) -> list[Item]:
     return cleaned or [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": ""}]}]
 
 
+def without_reasoning(items: list[Item]) -> list[Item]:
+    """Return what is left for an upstream that refused the proofs of reasoning items (spec/translation.md §3.4)."""
+    return [item for item in items if item.get("type") != "reasoning"]
+
+
 def _item_list(body: dict[str, Any]) -> list[Item]:
     value = body.get("input")
     if value is None:
         value = body.get("messages")
     if isinstance(value, str):
         return [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": value}]}]
-    if isinstance(value, dict):
+    if is_object(value):
         return [value]
-    return [_message_of(item) for item in value or []]
+    items: list[Any] = value or []
+    return [_message_of(item) for item in items]
 
 
 def _message_of(item: Any) -> Item:
     return {"type": "message", "role": "user", "content": item} if isinstance(item, str) else item
 
 
-def _rules(raw: list[Item], tools: Any, is_codex: bool) -> Rules:
-    declared: list[Any] = list(tools) if isinstance(tools, list) else []
+def _rules(raw: list[Item], tools: Any, *, is_codex: bool) -> Rules:
+    declared: list[Any] = list(tools) if is_array(tools) else []
     is_lite = False
     call_ids: set[str] = set()
     for item in raw:
@@ -100,9 +107,7 @@ def _rules(raw: list[Item], tools: Any, is_codex: bool) -> Rules:
             declared += item.get("tools") or []
         elif item.get("type") in ("function_call", "custom_tool_call"):
             call_ids.add(str(item.get("call_id")))
-    namespaces = {
-        str(tool.get("name")) for tool in declared if isinstance(tool, dict) and tool.get("type") == "namespace"
-    }
+    namespaces = {str(tool.get("name")) for tool in declared if is_object(tool) and tool.get("type") == "namespace"}
     return Rules(is_codex or is_lite, frozenset(namespaces), frozenset(call_ids))
 
 
@@ -142,9 +147,9 @@ def _chat_calls(item: Item, path: str, rules: Rules) -> list[Item]:
     """Chat-style `tool_calls` of an assistant message, unless the same calls follow as items."""
     items: list[Item] = []
     calls = item.get("tool_calls")
-    for position, call in enumerate(calls if isinstance(calls, list) else []):
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or str(call.get("id")) in rules.call_ids:
+    for position, call in enumerate(calls if is_array(calls) else []):
+        function = call.get("function") if is_object(call) else None
+        if not is_object(function) or str(call.get("id")) in rules.call_ids:
             continue
         flat = {"call_id": call.get("id"), "name": function.get("name"), "arguments": function.get("arguments")}
         items += _function_call(flat, f"{path}.tool_calls[{position}]", rules)
@@ -169,12 +174,12 @@ def _reasoning(item: Item, path: str, rules: Rules) -> list[Item]:
 
 
 def _typed_texts(parts: Any, kind: str) -> list[Item]:
-    if not isinstance(parts, list):
+    if not is_array(parts):
         return []
     return [
         {"type": kind, "text": part["text"]}
         for part in parts
-        if isinstance(part, dict) and part.get("type") == kind and isinstance(part.get("text"), str)
+        if is_object(part) and part.get("type") == kind and isinstance(part.get("text"), str)
     ]
 
 
@@ -209,7 +214,7 @@ def _output(item: Item, path: str, rules: Rules, kind: str) -> list[Item]:
     kept = _picked(item, kind, ("call_id", "output", "status"), rules)
     kept["call_id"] = _call_id(item, path)
     output = item.get("output")
-    is_parts = isinstance(output, list) and all(isinstance(part, dict) and "type" in part for part in output)
+    is_parts = is_array(output) and all(is_object(part) and "type" in part for part in output)
     kept["output"] = clean_content(output, "user", f"{path}.output") if is_parts else _as_text(output)
     return [kept]
 

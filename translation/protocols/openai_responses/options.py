@@ -10,6 +10,7 @@ from typing import Any
 
 from translation.codec import Quirks
 from translation.shared import efforts
+from translation.shared.json_shapes import is_object
 
 KEY_ORDER = (
     "model",
@@ -87,7 +88,7 @@ def wire_include(asked: list[str], reasoning: dict[str, Any] | None) -> list[str
 
 def wire_metadata(value: Any) -> dict[str, str] | None:
     """Return the string entries of `client_metadata`; the backend refuses any other type."""
-    if not isinstance(value, dict):
+    if not is_object(value):
         return None
     kept = {key: item for key, item in value.items() if isinstance(item, str)}
     return kept or None

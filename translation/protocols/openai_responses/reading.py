@@ -10,6 +10,7 @@ from typing import Any
 
 from translation.ir import request as ir
 from translation.protocols.openai_responses.names import ORIGIN, proof_from_wire
+from translation.shared.json_shapes import is_array, is_object
 
 Json = dict[str, Any]
 
@@ -41,8 +42,8 @@ def read_tool_choice(choice: Any) -> ir.ToolChoice | None:
         return ir.ToolChoice(mode=choice)  # pyright: ignore[reportArgumentType]  # validated in request.py
     kind = choice.get("type")
     if kind == "allowed_tools":
-        tools = choice.get("tools") if isinstance(choice.get("tools"), list) else []
-        names = tuple(str(tool.get("name") or tool.get("type")) for tool in tools if isinstance(tool, dict))
+        tools: list[Any] = choice["tools"] if is_array(choice.get("tools")) else []
+        names = tuple(str(tool.get("name") or tool.get("type")) for tool in tools if is_object(tool))
         return ir.ToolChoice(mode="allowed", allowed=names, required=choice.get("mode") == "required")
     if kind in ("function", "custom"):
         return ir.ToolChoice(mode="named", name=str(choice.get("name") or ""), kind=kind)
@@ -123,7 +124,7 @@ def _tool(position: int, tool: Json) -> ir.Tool:
         return ir.FunctionTool(
             name=tool["name"],
             description=tool.get("description"),
-            parameters=parameters if isinstance(parameters, dict) else None,
+            parameters=parameters if is_object(parameters) else None,
             strict=strict if isinstance(strict, bool) else None,
             position=position,
         )

@@ -13,42 +13,46 @@ from translation.errors import GatewayError
 from translation.ir.events import Event
 from translation.protocols.openai_responses.decoder import ResponsesDecoder, tolerant_object
 from translation.protocols.openai_responses.errors import stream_error_object
+from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
 from translation.wire.sse import frame
 
 Json = dict[str, Any]
 
-_MAX_HELD_BYTES = 8 * 1024 * 1024
+MAX_HELD_DELTAS = 20_000
+"""Raw delta frames that wait for their item.done; a long answer has a few thousand."""
+
 _SEQUENCE = re.compile(rb'"sequence_number":\s*(\d+)')
 _INDEX = re.compile(rb'"output_index":\s*(\d+)')
 
 
 class OutputMemory:
-    """Finished items by output index, and the raw deltas of those still open; parsed only when they are needed.
+    """Finished items by output index, and the raw text deltas of those still open; parsed only when they are needed.
 
-    Bounded: beyond `_MAX_HELD_BYTES` the raw frames are dropped, and with them only what no item.done confirms.
+    Bounded by `MAX_HELD_DELTAS` raw frames; `compact` keeps their text alone.
     """
 
-    __slots__ = ("_deltas", "_items", "_open", "keep")
+    __slots__ = ("_ids", "_items", "_open", "_texts", "deltas", "keep")
 
     def __init__(self) -> None:
-        self._items: dict[int, Json] = {}
-        self._deltas: list[bytes] = []
-        self._open: set[int] = set()
-        self.keep = self._deltas.append
+        self.deltas: list[bytes] = []
+        self.keep = self.deltas.append
         """Remember a raw text delta; the bare list method, because every delta goes through it."""
+        self._items: dict[int, Json] = {}
+        self._open: set[int] = set()
+        self._texts: dict[int, list[str]] = {}
+        self._ids: dict[int, str] = {}
 
     def item_added(self, data: bytes) -> None:
         """An item opened."""
         found = _INDEX.search(data)
         if found:
             self._open.add(int(found[1]))
-        self._bound()
 
     def item_done(self, payload: Json) -> None:
         """An item is complete: its deltas are not needed any more, once nothing else is open."""
         item = payload.get("item")
-        if not isinstance(item, dict):
+        if not is_object(item):
             return
         index = payload.get("output_index")
         if not isinstance(index, int) or self._items.get(index, item).get("id") != item.get("id"):
@@ -56,38 +60,38 @@ class OutputMemory:
         self._items[index] = item
         self._open.discard(index)
         if not self._open and _has_content(item):
-            self._deltas.clear()
-        self._bound()
+            self.deltas.clear()
+            self._texts.clear()
 
     def output(self) -> list[Json]:
         """Return the items in output order; text that only deltas brought becomes a message."""
-        if self._deltas:
-            self._add_from_deltas()
+        self.compact()
+        for index, pieces in self._texts.items():
+            if not _has_content(self._items.get(index, {})):
+                self._items[index] = self._message(index, "".join(pieces))
         return [self._items[index] for index in sorted(self._items)]
 
     def clear(self) -> None:
         """Forget everything."""
-        self._deltas.clear()
+        self.deltas.clear()
+        self._texts.clear()
         self._items.clear()
 
-    def _bound(self) -> None:
-        if len(self._deltas) > 10_000 and sum(map(len, self._deltas)) > _MAX_HELD_BYTES:
-            self._deltas.clear()
-
-    def _add_from_deltas(self) -> None:
-        texts: dict[int, list[str]] = {}
-        ids: dict[int, str] = {}
-        for block in self._deltas:
+    def compact(self) -> None:
+        """Parse the raw deltas and keep their text."""
+        for block in self.deltas:
             event = tolerant_object(block.partition(b"data: ")[2]) or {}
             index, delta = event.get("output_index"), event.get("delta")
             index = index if isinstance(index, int) else 0
-            if isinstance(delta, str) and not _has_content(self._items.get(index, {})):
-                texts.setdefault(index, []).append(delta)
-                ids.setdefault(index, str(event.get("item_id") or ""))
-        for index, pieces in texts.items():
-            part: Json = {"type": "output_text", "annotations": [], "text": "".join(pieces)}
-            known = self._items.get(index) or {"id": ids[index] or f"msg_{index}", "type": "message"}
-            self._items[index] = {**known, "status": "completed", "role": "assistant", "content": [part]}
+            if isinstance(delta, str):
+                self._texts.setdefault(index, []).append(delta)
+                self._ids.setdefault(index, str(event.get("item_id") or ""))
+        self.deltas.clear()
+
+    def _message(self, index: int, text: str) -> Json:
+        part: Json = {"type": "output_text", "annotations": [], "text": text}
+        known = self._items.get(index) or {"id": self._ids.get(index) or f"msg_{index}", "type": "message"}
+        return {**known, "status": "completed", "role": "assistant", "content": [part]}
 
 
 def _has_content(item: Json) -> bool:
@@ -95,12 +99,16 @@ def _has_content(item: Json) -> bool:
     return bool(item) and (item.get("type") != "message" or bool(item.get("content")))
 
 
-def shown_model(response: Json, model: str) -> bool:
-    """Show the client the model it asked for; tell whether that changed anything."""
-    if "model" not in response or response["model"] == model:
-        return False
-    response["model"] = model
-    return True
+def shown(response: Json, model: str, response_id: str) -> bool:
+    """Show the client the model it asked for and the id it was first shown; tell whether that changed anything.
+
+    openai-python raises when the id changes between created and completed, or is missing in the end.
+    """
+    before = response.get("model", model), response.get("id")
+    if "model" in response:
+        response["model"] = model
+    response["id"] = response_id
+    return before != (model, response_id)
 
 
 def sequence_after(block: bytes) -> int:

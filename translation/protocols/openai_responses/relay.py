@@ -9,7 +9,7 @@ from typing import Any
 
 from translation.codec import OpenedRequest, Quirks, RelayTarget
 from translation.protocols.openai_responses import options
-from translation.protocols.openai_responses.items import clean_input
+from translation.protocols.openai_responses.items import clean_input, without_reasoning
 from translation.protocols.openai_responses.names import is_codex_client, is_foreign_proof
 from translation.protocols.openai_responses.tools import (
     clean_tool_choice,
@@ -18,6 +18,7 @@ from translation.protocols.openai_responses.tools import (
     names_to_translate,
     tuple_schema_path,
 )
+from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
 
 
@@ -41,6 +42,8 @@ def relay_request(opened: OpenedRequest, target: RelayTarget) -> bytes:
         for item in clean_input(body, is_codex=is_codex_client(opened.context.headers))
         if not is_foreign_proof(item.get("encrypted_content"))
     ]
+    if target.drops_reasoning:
+        items = without_reasoning(items)
     reasoning = _reasoning(body.get("reasoning"), target)
     values: dict[str, Any] = {
         "model": target.model,
@@ -75,7 +78,7 @@ def _reasoning(asked: Any, target: RelayTarget) -> dict[str, Any] | None:
 
 
 def _without_nulls(value: Any) -> dict[str, Any] | None:
-    if not isinstance(value, dict):
+    if not is_object(value):
         return None
     kept = {key: item for key, item in value.items() if item is not None}
     return kept or None

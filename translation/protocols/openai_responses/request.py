@@ -18,6 +18,7 @@ from translation.protocols.openai_responses.items import clean_input
 from translation.protocols.openai_responses.names import ORIGIN, is_codex_client
 from translation.protocols.openai_responses.reading import read_items, read_tool_choice, read_tools
 from translation.protocols.openai_responses.tools import clean_tool_choice, clean_tools, has_tools
+from translation.shared.json_shapes import is_array, is_object
 from translation.wire.jsonio import loads_object
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
@@ -131,11 +132,11 @@ def _validate_items(body: dict[str, Any]) -> None:
         raise InvalidRequest("`input` is missing.", param="input", code="missing_required_parameter")
     field = "messages" if given is None else "input"
     items = alias if given is None else given
-    for position, item in enumerate(items if isinstance(items, list) else [items]):
+    for position, item in enumerate(items if is_array(items) else [items]):
         path = f"{field}[{position}]"
         if isinstance(item, str):
             continue
-        if not isinstance(item, dict):
+        if not is_object(item):
             raise InvalidRequest(f"`{path}` must be an object.", param=path, code="invalid_type")
         if not isinstance(item.get("type"), str) and not isinstance(item.get("role"), str):
             raise InvalidRequest(
@@ -152,7 +153,7 @@ def _identity(body: dict[str, Any], headers: Mapping[str, str]) -> ir.Identity:
     session = next((headers[name] for name in _SESSION_HEADERS if headers.get(name)), None)
     if session is None:
         metadata = body.get("client_metadata")
-        window = metadata.get(_WINDOW) if isinstance(metadata, dict) else None
+        window = metadata.get(_WINDOW) if is_object(metadata) else None
         session = _string(window) or headers.get(_WINDOW)
     return ir.Identity(prompt_cache_key=key, session=session or None, user=_string(body.get("user")))
 
@@ -166,12 +167,12 @@ def _reasoning(value: dict[str, Any]) -> ir.ReasoningOptions | None:
 
 
 def _output_format(value: Any) -> ir.OutputFormat | None:
-    if not isinstance(value, dict) or value.get("type") not in ("json_object", "json_schema"):
+    if not is_object(value) or value.get("type") not in ("json_object", "json_schema"):
         return None
     if value["type"] == "json_object":
         return ir.OutputFormat(kind="json_object")
     schema = value.get("schema")
-    if not isinstance(schema, dict):
+    if not is_object(schema):
         raise InvalidRequest("`text.format.schema` must be an object.", param="text.format.schema", code="invalid_type")
     strict = value.get("strict")
     return ir.OutputFormat(

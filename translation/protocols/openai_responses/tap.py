@@ -19,14 +19,16 @@ from translation.protocols.openai_responses.encoder import ResponsesEncoder
 from translation.protocols.openai_responses.errors import error_from_payload
 from translation.protocols.openai_responses.names import is_codex_client
 from translation.protocols.openai_responses.recovery import (
+    MAX_HELD_DELTAS,
     OutputMemory,
     created_frame,
     events_of_odd_body,
     failed_frame,
     sequence_after,
-    shown_model,
+    shown,
 )
 from translation.protocols.openai_responses.usage import usage_from_response
+from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
 from translation.wire.sse import COMMENT_PING, MAX_FRAME_BYTES, parse_frame
 
@@ -96,6 +98,8 @@ class ResponsesTap:
         if not out:
             return b""
         self._last = out[-1]
+        if len(self._memory.deltas) > MAX_HELD_DELTAS:
+            self._memory.compact()
         out.append(b"")
         return b"\n\n".join(out)
 
@@ -113,6 +117,17 @@ class ResponsesTap:
         return passed + self._fail(
             UpstreamDisconnected("The upstream closed the stream before the answer was complete.")
         )
+
+    def fail(self, error: GatewayError) -> bytes:
+        """End the stream with `error`, also when the upstream already ended it with a failure before any output.
+
+        The flow keeps such failures back in the hope of another account; nothing of them has reached the client.
+        """
+        if self.done and self.error is None:
+            return b""
+        if not self.has_output:
+            self._is_open = False  # whatever was passed on so far never reached the client
+        return self._fail(error)
 
     def heartbeat(self) -> bytes:
         """Return a comment, once created was passed on and while the stream lasts."""
@@ -204,9 +219,9 @@ class ResponsesTap:
     def _opening(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
         payload = tolerant_object(data)
         response = payload.get("response") if payload is not None else None
-        if payload is not None and isinstance(response, dict):
-            self.response_id = str(response.get("id") or "") or self.response_id
-            if shown_model(response, self._model):
+        if payload is not None and is_object(response):
+            self._learn_id(response)
+            if shown(response, self._model, self.response_id):
                 block = b"event: %b\ndata: %b" % (name, dumps(payload))
         if name != b"response.created":
             self._ensure_created(out)
@@ -233,15 +248,15 @@ class ResponsesTap:
     def _success(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
         payload = tolerant_object(data)
         response = payload.get("response") if payload is not None else None
-        if payload is None or not isinstance(response, dict):
+        if payload is None or not is_object(response):
             self._append_failure(ProtocolViolation("The upstream ended with an event that cannot be read."), out)
             return
         if response.get("status") == "failed":
             self._failure(b"response.failed", data, block, out)
             return
-        self.response_id = str(response.get("id") or "") or self.response_id
+        self._learn_id(response)
         self._ensure_created(out)
-        has_changed = shown_model(response, self._model)
+        has_changed = shown(response, self._model, self.response_id)
         payload["type"] = name.decode()
         if not response.get("output"):
             response["output"] = self._memory.output()
@@ -258,15 +273,15 @@ class ResponsesTap:
         self.error = error_from_payload(payload)
         response = payload.get("response")
         self.done = True
-        if isinstance(response, dict):
+        if is_object(response):
             self.usage = usage_from_response(response)
-            self.response_id = str(response.get("id") or "") or self.response_id
+            self._learn_id(response)
         if not self._is_open:
             # Too early for a frame of its own: the flow answers with a status, unless it has already answered.
             self.done = False
             self._append_failure(self.error, out)
             return
-        if isinstance(response, dict) and shown_model(response, self._model):
+        if is_object(response) and shown(response, self._model, self.response_id):
             block = b"event: %b\ndata: %b" % (name, dumps(payload))
         out.append(block)
 
@@ -282,6 +297,12 @@ class ResponsesTap:
         out: list[bytes] = []
         self._append_failure(error or ProtocolViolation("The upstream's stream cannot be read."), out)
         return b"\n\n".join([*out, b""])
+
+    def _learn_id(self, response: Json) -> None:
+        """Keep the first id the client was shown, or will be."""
+        if not self.response_id:
+            given = response.get("id")
+            self.response_id = given if isinstance(given, str) and given else self._opened.context.ids.mint("resp_")
 
     def _ensure_created(self, out: list[bytes]) -> None:
         """SDK clients raise on anything that precedes created, so an upstream without one gets one."""
@@ -327,7 +348,7 @@ def _typed_name(data: bytes) -> bytes:
 def _finish_reason(name: bytes, response: Json) -> FinishReason:
     if name == b"response.incomplete" or response.get("status") == "incomplete":
         details = response.get("incomplete_details")
-        reason = details.get("reason") if isinstance(details, dict) else None
+        reason = details.get("reason") if is_object(details) else None
         return {"max_output_tokens": "length", "content_filter": "content_filter"}.get(str(reason), "stop")  # pyright: ignore[reportReturnType]
-    kinds = {item.get("type") for item in response.get("output") or () if isinstance(item, dict)}
+    kinds = {item.get("type") for item in response.get("output") or () if is_object(item)}
     return "tool_calls" if kinds & {"function_call", "custom_tool_call"} else "stop"

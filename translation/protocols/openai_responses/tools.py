@@ -11,6 +11,7 @@ from typing import Any
 
 from translation.codec import Quirks
 from translation.errors import InvalidRequest
+from translation.shared.json_shapes import is_array, is_object
 
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _NAMED_KINDS = ("function", "custom")
@@ -27,11 +28,11 @@ def clean_tools(tools: Any) -> list[dict[str, Any]] | None:
 
 
 def _clean_tool(tool: Any, path: str) -> dict[str, Any]:
-    if not isinstance(tool, dict):
+    if not is_object(tool):
         raise InvalidRequest(f"`{path}` must be an object.", param=path, code="invalid_type")
     for kind in _NAMED_KINDS:
         nested = tool.get(kind)
-        if isinstance(nested, dict) and "name" not in tool:
+        if is_object(nested) and "name" not in tool:
             tool = {"type": kind, **nested}
     kind = tool.get("type")
     if not isinstance(kind, str):
@@ -45,15 +46,15 @@ def _clean_tool(tool: Any, path: str) -> dict[str, Any]:
 
 def clean_tool_choice(choice: Any) -> Any:
     """Return the tool choice in the wire's flat spelling."""
-    if not isinstance(choice, dict):
+    if not is_object(choice):
         return choice
     kind = choice.get("type")
     if isinstance(kind, str) and kind.startswith("web_search_preview"):
         return {**choice, "type": "web_search"}
     nested = choice.get(str(kind))
-    if kind in (*_NAMED_KINDS, "allowed_tools") and isinstance(nested, dict):
+    if kind in (*_NAMED_KINDS, "allowed_tools") and is_object(nested):
         choice = {"type": kind, **nested}
-    if isinstance(choice.get("tools"), list):
+    if is_array(choice.get("tools")):
         return {**choice, "tools": [clean_tool_choice(tool) for tool in choice["tools"]]}
     return choice
 
@@ -67,7 +68,7 @@ def names_to_translate(body: dict[str, Any], quirks: Quirks) -> str | None:
     """Return the first tool or call name that the backend refuses, or None."""
     for entry in (*_dicts(body.get("tools")), *_dicts(body.get("input"))):
         nested = entry.get("function")
-        source = nested if isinstance(nested, dict) else entry
+        source = nested if is_object(nested) else entry
         if entry.get("type") in ("function", "custom", "function_call", "custom_tool_call"):
             name = source.get("name")
             if isinstance(name, str) and (len(name) > quirks.max_name_chars or not _LEGAL_NAME.match(name)):
@@ -78,12 +79,12 @@ def names_to_translate(body: dict[str, Any], quirks: Quirks) -> str | None:
 def tuple_schema_path(body: dict[str, Any]) -> str | None:
     """Return where the body asks for a tuple, which the backend cannot express, or None."""
     text = body.get("text")
-    output_format = text.get("format") if isinstance(text, dict) else None
-    if isinstance(output_format, dict) and has_tuple(output_format.get("schema")):
+    output_format = text.get("format") if is_object(text) else None
+    if is_object(output_format) and has_tuple(output_format.get("schema")):
         return "text.format.schema"
     for position, tool in enumerate(_dicts(body.get("tools"))):
         nested = tool.get("function")
-        source = nested if isinstance(nested, dict) else tool
+        source = nested if is_object(nested) else tool
         if tool.get("type") == "function" and has_tuple(source.get("parameters")):
             return f"tools[{position}].parameters"
     return None
@@ -94,14 +95,14 @@ def has_tuple(schema: Any) -> bool:
     pending = [schema]
     while pending:
         node = pending.pop()
-        if isinstance(node, dict):
-            if isinstance(node.get("prefixItems"), list) or isinstance(node.get("items"), list):
+        if is_object(node):
+            if is_array(node.get("prefixItems")) or is_array(node.get("items")):
                 return True
             pending += [value for value in node.values() if isinstance(value, (dict, list))]
-        elif isinstance(node, list):
+        elif is_array(node):
             pending += [value for value in node if isinstance(value, (dict, list))]
     return False
 
 
 def _dicts(values: Any) -> list[dict[str, Any]]:
-    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    return [value for value in values if is_object(value)] if is_array(values) else []

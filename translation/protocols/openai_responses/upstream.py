@@ -14,6 +14,7 @@ from typing import Any
 from translation.codec import Quirks, RelayTarget
 from translation.ir import request as ir
 from translation.protocols.openai_responses import options
+from translation.protocols.openai_responses.items import without_reasoning
 from translation.protocols.openai_responses.names import ORIGIN
 from translation.shared import efforts
 from translation.wire.jsonio import dumps
@@ -29,6 +30,8 @@ def encode_request(request: ir.GenerateRequest, target: RelayTarget) -> bytes:
     quirks = target.quirks
     extension = request.extensions.get(ORIGIN, {})
     items = write_items(request)
+    if target.drops_reasoning:
+        items = without_reasoning(items)
     tools = _tools(request.tools, quirks)
     reasoning = _reasoning(request.reasoning, extension, target)
     values: Json = {

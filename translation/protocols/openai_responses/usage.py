@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from translation.ir.usage import Usage
+from translation.shared.json_shapes import is_object
 
 Json = dict[str, Any]
 
@@ -16,7 +17,7 @@ def usage_from_response(response: Json) -> Usage | None:
     """Return the counts of a response object; None when it has none. Null details count as zero."""
     usage = response.get("usage")
     tools = _object(response.get("tool_usage"))
-    if not isinstance(usage, dict):
+    if not is_object(usage):
         return None
     into = _object(usage.get("input_tokens_details"))
     out = _object(usage.get("output_tokens_details"))
@@ -64,7 +65,7 @@ def tool_usage_to_wire(usage: Usage) -> Json | None:
 
 
 def _object(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
+    return value if is_object(value) else {}
 
 
 def _count(value: Any) -> int:
