@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check fmt bench lock clean
+.PHONY: help install run demo test lint check messages screenshots fmt bench lock clean
 
 help: ## list these commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,17 +28,25 @@ demo: install ## the same against the built-in simulated upstream, with demo acc
 	@$(BIN)/codexproxy serve --demo
 
 test: install ## run the whole test suite (SQLite; also PostgreSQL and Redis when TEST_DATABASE_URL / TEST_REDIS_URL are set)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: install ## everything that CI checks: format, lint, types, import contracts, migrations, tests
+lint: install ## format, lint, types, import contracts, migrations: everything of `check` but the tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/pyright
 	@$(BIN)/mypy
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/python manage.py check
-	@$(BIN)/python -m pytest
+
+check: lint test ## everything that CI checks on this machine
+
+messages: install ## collect and compile translations (needs gettext)
+	@$(BIN)/python manage.py makemessages -l zh_Hans --ignore '.venv/*' --ignore 'tests/*' --no-location --no-wrap
+	@msgfmt --check-format -o locale/zh_Hans/LC_MESSAGES/django.mo locale/zh_Hans/LC_MESSAGES/django.po
+
+screenshots: install ## take the pictures in docs/screenshots/ again (needs chromium)
+	@$(BIN)/python -m pytest tests/dashboard/test_browser.py --update-screenshots
 
 fmt: install ## format and fix what can be fixed automatically
 	@$(BIN)/ruff check --fix .

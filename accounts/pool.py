@@ -141,7 +141,7 @@ class AccountPool:
     async def _no_capacity(
         self, accounts: Sequence[AccountView], fitting: list[AccountView], exclude: Collection[str], now: float
     ) -> NoCapacity:
-        """Say why nothing could be leased, and when it is worth another try. `fitting` are usable and have the model."""
+        """Say why nothing could be leased, and when to try again. `fitting` are usable and have the model."""
         if not accounts:
             return NoCapacity("No available accounts: none has been added yet. Add one in the dashboard.")
         resting = await self._state.cooldowns([account.id for account in fitting], now=now)

@@ -110,7 +110,7 @@ _SUMMED = ("requests", "tokens", "input", "cached", "errors")
 _SUCCESS = Q(outcome__in=[UsageRecord.Outcome.OK, UsageRecord.Outcome.CLIENT_GONE])
 
 
-def _sums_by_hour(window: UsageRecordQuerySet) -> list[dict[str, int]]:
+def _sums_by_hour(window: UsageRecordQuerySet) -> list[Any]:
     return list(
         window.annotate(hour=EpochHour("started_at"))
         .values("hour")
@@ -158,6 +158,6 @@ def _median_ttfb(window: UsageRecordQuerySet) -> tuple[int | None, dict[int, int
     for row_hour, ttfb_ms, place, count, hour_place, hour_count in rows:
         if place == (count + 1) // 2:
             median = ttfb_ms
-        if hour_place == (hour_count + 1) // 2:
+        if hour_place == (hour_count + 1) // 2 and ttfb_ms is not None:
             by_hour[row_hour] = ttfb_ms
     return median, by_hour

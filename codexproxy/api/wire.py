@@ -157,7 +157,8 @@ class _Refusal:
     async def run(self, request: HttpRequest) -> HttpResponseBase:
         """Answer with the error."""
         response = _error_response(self._codec, self._error, request)
-        response.headers.update(self._headers)
+        for name, value in self._headers.items():
+            response[name] = value
         return response
 
 

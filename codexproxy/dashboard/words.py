@@ -1,4 +1,4 @@
-"""Words of the theme that the theme itself does not translate. Never imported: `makemessages` reads it, pages do not."""
+"""Words of the theme that the theme itself does not translate. Only `makemessages` reads this; nothing imports it."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ proxies, never keeps cookies.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Generator, Mapping
 from datetime import timedelta
@@ -31,21 +32,32 @@ class PyreqwestTransport:
 
     def __init__(self) -> None:
         self._clients: OrderedDict[str | None, Client] = OrderedDict()
+        self._abandoned: set[asyncio.Task[None]] = set()
 
     async def open(self, request: UpstreamRequest, egress: str | None) -> PyreqwestStream:
-        """Send `request`; see the contract."""
-        outgoing = (
-            self._client(egress)
-            .request(request.method, request.url)
-            .headers(list(request.headers))
-            .body_bytes(request.body)
-            .streamed_read_buffer_limit(0)  # anything else holds back the first event until the buffer is full
-            .build_streamed()
-        )
+        """Send `request`; see the contract. Cancelled here, the connection is closed as soon as headers arrive."""
         try:
-            response = await outgoing.__aenter__()
+            outgoing = (
+                self._client(egress)
+                .request(request.method, request.url)
+                .headers(list(request.headers))
+                .body_bytes(request.body)
+                .streamed_read_buffer_limit(0)  # anything else holds back the first event until the buffer is full
+                .build_streamed()
+            )
+            opening = _Opening(outgoing.__aenter__())
+            try:
+                response = await opening
+            except asyncio.CancelledError:
+                self._abandon(outgoing, opening)
+                raise
         except PyreqwestError as error:
             raise _unreachable(error) from None
+        except ValueError as error:  # an egress or a header value that no request can carry
+            raise UpstreamUnreachable(
+                "The request could not be built: its proxy or one of its headers is malformed.",
+                detail=f"{type(error).__name__} while building the request",
+            ) from None
         return PyreqwestStream(outgoing, response)
 
     async def close(self) -> None:
@@ -53,6 +65,11 @@ class PyreqwestTransport:
         while self._clients:
             _, client = self._clients.popitem()
             await client.close()
+
+    def _abandon(self, outgoing: Any, opening: _Opening) -> None:
+        task = asyncio.get_running_loop().create_task(_close_when_open(outgoing, opening), name="abandoned request")
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
 
     def _client(self, egress: str | None) -> Client:
         client = self._clients.get(egress)
@@ -65,19 +82,49 @@ class PyreqwestTransport:
         return client
 
 
+class _Opening:
+    """Awaitable of a request until its headers; when it is cancelled, it may be awaited again.
+
+    pyreqwest 0.15 cannot take back a request: one whose await is cancelled runs on, unseen, to the end of its body
+    (checked 2026-11). So the await is not cancelled, and the flow of an abandoned request is closed with its headers.
+    """
+
+    __slots__ = ("_step",)
+
+    def __init__(self, coroutine: Any) -> None:
+        self._step = coroutine.__await__()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        try:
+            while True:
+                yield self._step.send(None)
+        except StopIteration as opened:
+            return opened.value
+
+
+async def _close_when_open(outgoing: Any, opening: _Opening) -> None:
+    try:
+        await opening
+        await outgoing.__aexit__(None, None, None)
+    except PyreqwestError:
+        pass  # it has ended by itself
+
+
 class PyreqwestStream:
     """Implements `providers.contract.UpstreamStream`.
 
-    `step` is a started read and `waiting_on` the future it waits for, left over from an earlier `read`.
+    `step` is a started read and `waiting_on` the future it waits for, left over from an earlier `read`; `broken` is
+    the failure that an earlier `read` met behind the bytes it returned.
     """
 
-    __slots__ = ("_request", "headers", "is_at_end", "reader", "status", "step", "waiting_on")
+    __slots__ = ("_request", "broken", "headers", "is_at_end", "reader", "status", "step", "waiting_on")
 
     def __init__(self, request: Any, response: Any) -> None:
         self._request = request
         self.reader = response.body_reader
         self.step: Any = None
         self.waiting_on: Any = None
+        self.broken: PyreqwestError | None = None
         self.is_at_end = False
         self.status: int = response.status
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
@@ -87,6 +134,8 @@ class PyreqwestStream:
         if self.is_at_end:
             return b""
         try:
+            if self.broken is not None:
+                raise self.broken
             return await _Arrived(self)
         except PyreqwestError as error:
             raise _unreachable(error) from None
@@ -128,21 +177,37 @@ class _Arrived:
                 if pieces:
                     stream.step, stream.waiting_on = step, waiting_on
                     break
-                while True:
-                    try:
-                        sent = yield waiting_on
-                    except BaseException as interruption:
-                        waiting_on = step.throw(interruption)
-                    else:
-                        waiting_on = step.send(sent)
-            except StopIteration as arrived:  # how an awaited step hands over its value
-                step = waiting_on = None
-                if arrived.value is None:
-                    stream.is_at_end = True
-                    break
-                pieces.append(bytes(arrived.value))
-                size += len(pieces[-1])
+                chunk = yield from _finish(step, waiting_on)
+            except StopIteration as arrived:  # how a step that needs no waiting hands over its value
+                chunk = arrived.value
+            except PyreqwestError as error:
+                if not pieces:
+                    raise
+                stream.broken = error  # what arrived before it may hold the end of the answer
+                break
+            step = waiting_on = None
+            if chunk is None:
+                stream.is_at_end = True
+                break
+            pieces.append(bytes(chunk))
+            size += len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _finish(step: Any, waiting_on: Any) -> Generator[Any, Any, Any]:
+    """Continue a started read until it hands over its chunk."""
+    try:
+        while True:
+            try:
+                sent = yield waiting_on
+            except BaseException as interruption:
+                waiting_on = step.throw(interruption)
+            else:
+                waiting_on = step.send(sent)
+    except StopIteration as arrived:
+        return arrived.value
+
+
 def _build_client(egress: str | None) -> Client:
     builder = (
         ClientBuilder()

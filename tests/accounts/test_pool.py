@@ -17,7 +17,10 @@ NOW = 1_800_000_000.0
 
 def account(name: str, **fields: object) -> AccountView:
     return AccountView(
-        id=name, provider="codex", credential=Credential(token=Secret("t"), scope=name), **fields  # type: ignore[arg-type]
+        id=name,
+        provider="codex",
+        credential=Credential(token=Secret("t"), scope=name),
+        **fields,  # type: ignore[arg-type]
     )
 
 
@@ -155,7 +158,9 @@ async def test_a_rejection_is_passed_up_with_its_verdict(desk: Desk) -> None:
     assert (name, penalty.rejection, penalty.reason) == ("a", "banned", "gone")
 
 
-@pytest.mark.parametrize("error", [errors.UpstreamBusy("x"), errors.InvalidRequest("x"), errors.UpstreamUnreachable("x")])
+@pytest.mark.parametrize(
+    "error", [errors.UpstreamBusy("x"), errors.InvalidRequest("x"), errors.UpstreamUnreachable("x")]
+)
 async def test_failures_that_are_not_the_accounts_leave_no_trace(desk: Desk, error: errors.GatewayError) -> None:
     await desk.pool.report(account("a"), error, now=NOW)
     assert desk.penalties == []

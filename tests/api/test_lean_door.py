@@ -7,56 +7,23 @@ import gzip
 import logging
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 import zstandard
 
 from accounts.keys import digest
 from accounts.values import ApiKeyView
-from codexproxy.api.health import HealthDoor
 from codexproxy.api.lean import LeanDoor
 from codexproxy.api.wire import WireApi
+from tests.api.asgi import Reply
 from tests.gateway.playbook import CREATED, HELLO, ITEM, KEY, NOW, PATHS, Play, completed, text
 
 REVOKED, EXPIRED = "cpx-revoked-revoked-revoked-revoked-00", "cpx-expired-expired-expired-expired-00"
 MIB = 1024 * 1024
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
-
-
-class Reply:
-    """What an ASGI server was told to send."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.body = b""
-        self.is_complete = False
-        self.messages = 0
-
-    async def __call__(self, message: Mapping[str, Any]) -> None:
-        assert not self.is_complete, "a message after the end"
-        self.messages += 1
-        if message["type"] == "http.response.start":
-            assert not self.status, "a second start"
-            self.status = message["status"]
-            assert all(name == name.lower() for name, _ in message["headers"])
-            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
-        else:
-            assert self.status, "a body before the start"
-            self.body += message["body"]
-            self.is_complete = not message["more_body"]
-        await asyncio.sleep(0)
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return orjson.loads(self.body)
-
-    @property
-    def code(self) -> str:
-        return self.json["error"]["code"]
 
 
 class Server:
@@ -67,7 +34,9 @@ class Server:
         self.path = PATHS[dialect]
         keys = {
             digest(KEY): self.play.key,
-            digest(REVOKED): ApiKeyView(id=8, user_id=3, name="r", prefix="cpx-", is_active=False, inactive_reason="revoked"),
+            digest(REVOKED): ApiKeyView(
+                id=8, user_id=3, name="r", prefix="cpx-", is_active=False, inactive_reason="revoked"
+            ),
             digest(EXPIRED): ApiKeyView(id=9, user_id=3, name="e", prefix="cpx-", expires_at=NOW - 1),
         }
         self.play.change(keys=keys)
@@ -255,7 +224,8 @@ async def test_a_key_in_the_query_never_shows_in_an_answer_or_a_log(
     [
         b"", b" ", b"{", b"null", b"[]", b'"text"', b"1", b"{}", b'{"model":null}', b'{"model":{}}', b"\xff\xfe\x00",
         b'{"model":"gpt-5.5","messages":"\xff","input":"\xff"}', b'{"model":"gpt-5.5","messages":3,"input":3}',
-        b'{"model":"gpt-5.5","messages":[3],"input":[3]}', b'{"model":"gpt-5.5","messages":[{"role":7}],"input":[{"type":7,"role":7}]}',
+        b'{"model":"gpt-5.5","messages":[3],"input":[3]}',
+        b'{"model":"gpt-5.5","messages":[{"role":7}],"input":[{"type":7,"role":7}]}',
         b'{"model":"gpt-5.5","stream":"yes","messages":[],"input":NaN}',
         b'{"a":' * 10_000 + b"1" + b"}" * 10_000, b"[" * 1_000_000,
         b'{"model":"gpt-5.5","x":' + b'{"a":' * 300 + b"1" + b"}" * 301,
@@ -357,7 +327,9 @@ async def test_an_unknown_encoding_is_said_so(server: Server, encoding: str) -> 
 # ---- paths and methods ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/", "/responses/x", "/chat/x", "/v1beta/models", "/v1/" + "x" * 5000])
+@pytest.mark.parametrize(
+    "path", ["/v1/nothing", "/v1/", "/responses/x", "/chat/x", "/v1beta/models", "/v1/" + "x" * 5000]
+)
 async def test_an_unknown_path_of_clients_is_a_json_404(server: Server, path: str) -> None:
     reply = await call(server, path=path)
     assert (reply.status, reply.code) == (404, "not_found")
@@ -461,8 +433,6 @@ async def test_fifty_requests_at_once_start_no_thread(server: Server) -> None:
 
 
 def _wide(view: Any) -> Any:
-    import msgspec  # noqa: PLC0415
-
     return msgspec.structs.replace(view, max_concurrency=100)
 
 
@@ -472,62 +442,3 @@ async def test_after_a_request_no_task_is_left_behind(server: Server) -> None:
     await call(server)
     await asyncio.sleep(0.01)
     assert asyncio.all_tasks() <= before
-
-
-# ---- probes ---------------------------------------------------------------------------------------------------------
-
-
-class FakeRuntime:
-    """As much of a runtime as the probes look at."""
-
-    def __init__(self, problem: str = "") -> None:
-        play = Play()
-        self.snapshots = play.store
-        self.usage = play.usage
-        self.why_not_ready = problem
-
-
-async def probe(path: str, runtime: Any) -> Reply:
-    reply = Reply()
-
-    async def receive() -> dict[str, Any]:
-        raise AssertionError("a probe has no body to read")
-
-    await HealthDoor(lambda: runtime)({"type": "http", "method": "GET", "path": path}, receive, reply)
-    return reply
-
-
-@pytest.fixture(params=["/health", "/health/", "/health/ready"])
-def ready_path(request: pytest.FixtureRequest) -> Iterator[str]:
-    yield request.param
-
-
-async def test_a_ready_process_says_ok(ready_path: str) -> None:
-    reply = await probe(ready_path, FakeRuntime())
-    assert (reply.status, reply.json["status"]) == (200, "ok")
-    assert reply.headers["cache-control"] == "no-store"
-
-
-async def test_an_unready_process_says_why(ready_path: str) -> None:
-    reply = await probe(ready_path, FakeRuntime("The process is shutting down."))
-    assert (reply.status, reply.json["reason"]) == (503, "The process is shutting down.")
-
-
-@pytest.mark.parametrize("runtime", [None, FakeRuntime("not now")])
-async def test_a_process_is_alive_whatever_it_cannot_do(runtime: Any) -> None:
-    assert (await probe("/health/live", runtime)).status == 200
-
-
-async def test_a_starting_process_is_not_ready(ready_path: str) -> None:
-    assert (await probe(ready_path, None)).status == 503
-
-
-async def test_the_summary_counts_accounts_and_names_none() -> None:
-    reply = await probe("/health", FakeRuntime())
-    assert reply.json["accounts"] == {"total": 3, "ready": 3}
-    assert b"token-" not in reply.body and b"ws-" not in reply.body
-
-
-async def test_an_unknown_probe_is_a_json_404() -> None:
-    reply = await probe("/health/nothing", FakeRuntime())
-    assert reply.status == 404 and reply.json["error"]

@@ -11,8 +11,18 @@ from tests.factories import AccountFactory, ApiKeyFactory, UserFactory
 
 PASSWORD = "a long enough password"
 FAILURES = (
-    (UsageRecord.Outcome.RATE_LIMITED, 429, "usage_limit_reached", "The usage limit of every account has been reached."),
-    (UsageRecord.Outcome.UPSTREAM_ERROR, 502, "upstream_disconnected", "The upstream closed the stream before its end."),
+    (
+        UsageRecord.Outcome.RATE_LIMITED,
+        429,
+        "usage_limit_reached",
+        "The usage limit of every account has been reached.",
+    ),
+    (
+        UsageRecord.Outcome.UPSTREAM_ERROR,
+        502,
+        "upstream_disconnected",
+        "The upstream closed the stream before its end.",
+    ),
     (UsageRecord.Outcome.NO_CAPACITY, 503, "no_capacity", "No account is free; the next one is back in 12 min."),
     (UsageRecord.Outcome.CLIENT_ERROR, 400, "context_too_long", "The conversation is longer than the model can read."),
 )

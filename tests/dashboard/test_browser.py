@@ -60,7 +60,9 @@ def page(browser: Browser, live_server) -> Iterator[Page]:
     complaints: list[str] = []
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda request: complaints.append(request.url) if _is_elsewhere(request.url, live_server) else None)
+    opened.on(
+        "request", lambda request: complaints.append(request.url) if _is_elsewhere(request.url, live_server) else None
+    )
     yield opened
     context.close()
     assert complaints == []

@@ -63,7 +63,9 @@ def test_a_failure_leads_to_its_record(admin_client: Client) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("requests", [3, 300])
-def test_the_number_of_queries_does_not_grow(admin_client: Client, requests: int, django_assert_max_num_queries) -> None:
+def test_the_number_of_queries_does_not_grow(
+    admin_client: Client, requests: int, django_assert_max_num_queries
+) -> None:
     seeding.day(timezone.now(), requests=requests)
 
     with django_assert_max_num_queries(16):

@@ -4,14 +4,14 @@
     play.upstream.answers().sends(CREATED).sends(text("Hi")).sends(completed()).closes()
     client = await play.ask(stream=True)
 
-Time is virtual under `SkippingLoop`: waiting costs nothing. Every operation of the stage really suspends, so that a
+Time is virtual (see `conftest.py`): waiting costs nothing. Every operation of the stage really suspends, so that a
 request can be cancelled anywhere. Read next: `test_playbooks.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -39,27 +39,6 @@ CODECS = {"chat": "openai-chat", "responses": "openai-responses"}
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
 
 
-class SkippingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._skipped_s = 0.0
-        really_select = self._selector.select  # type: ignore[attr-defined]
-
-        def select(timeout: float | None) -> Any:
-            if timeout is not None and timeout > 0:
-                self._skipped_s += timeout
-                timeout = 0
-            return really_select(timeout)
-
-        self._selector.select = select  # type: ignore[attr-defined]
-
-    def time(self) -> float:
-        """Return the loop's time, what was skipped included."""
-        return super().time() + self._skipped_s
-
-
 # ---- what the upstream can say --------------------------------------------------------------------------------------
 
 
@@ -68,7 +47,9 @@ def event(name: str, **fields: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps({"type": name, **fields}))
 
 
-CREATED = event("response.created", response={"id": "resp_up", "object": "response", "status": "in_progress", "output": []})
+CREATED = event(
+    "response.created", response={"id": "resp_up", "object": "response", "status": "in_progress", "output": []}
+)
 ITEM = event(
     "response.output_item.added", output_index=0,
     item={"id": "msg_1", "type": "message", "status": "in_progress", "role": "assistant", "content": []},
@@ -102,10 +83,21 @@ def completed(said: str = "", *, input_tokens: int = 18, output_tokens: int = 20
 def failed(code: str, message: str = "They said so.", **fields: Any) -> bytes:
     """A failure inside the stream."""
     error = {"code": code, "message": message, **fields}
-    return event("response.failed", response={"id": "resp_up", "object": "response", "status": "failed", "error": error})
+    return event(
+        "response.failed", response={"id": "resp_up", "object": "response", "status": "failed", "error": error}
+    )
 
 
 HELLO = CREATED + ITEM + text("Hel") + text("lo") + completed("Hello")
+
+LIMIT = {
+    "error": {"type": "usage_limit_reached", "message": "The usage limit has been reached", "resets_in_seconds": 5400}
+}
+EXPIRED = {"error": {"code": "token_expired", "message": "expired"}}
+OVERLOADED = {"error": {"code": "server_is_overloaded", "message": "overloaded"}}
+CAPACITY = {"detail": "Selected model is at capacity. Please try a different model."}
+NO_MODEL = {"detail": "The 'gpt-5.5' model is not supported when using Codex with a ChatGPT account."}
+CHALLENGE = b"<html>Just a moment...</html>"
 
 
 class Answer:
@@ -479,33 +471,3 @@ class Play:
         """Take the one usage record."""
         [found] = self.usage.take(100)
         return found
-
-
-class CancelledAt:
-    """Awaits a coroutine and cancels its task at the `number`-th suspension; `fired` tells whether it came that far."""
-
-    def __init__(self, coroutine: Any, number: int) -> None:
-        self._coroutine = coroutine
-        self._number = number
-        self.fired = False
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        step = self._coroutine.__await__()
-        suspensions = 0
-        try:
-            waiting_on = next(step)
-            while True:
-                suspensions += 1
-                if suspensions == self._number:
-                    self.fired = True
-                    task = asyncio.current_task()
-                    assert task is not None
-                    task.cancel()
-                try:
-                    sent = yield waiting_on
-                except BaseException as interruption:
-                    waiting_on = step.throw(interruption)
-                else:
-                    waiting_on = step.send(sent)
-        except StopIteration as end:
-            return end.value

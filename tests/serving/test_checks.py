@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.test import override_settings
 
 from codexproxy.checks import check_setup
+from codexproxy.env import database
 from codexproxy.management.commands.doctor import diagnose
 from tests.factories import AccountFactory, ApiKeyFactory
 
 
-def found(**settings) -> list[str]:
-    with override_settings(**settings):
+def found(**changes) -> list[str]:
+    with override_settings(**changes):
         messages = check_setup()
     assert all(message.hint for message in messages), "a finding must say what to do"
     return [message.id for message in messages]
@@ -23,10 +25,9 @@ def test_a_sound_setup_is_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "finding"),
+    ("changes", "finding"),
     [
         ({"SECRET_KEY": "short"}, "codexproxy.E002"),
-        ({"DATABASES": {"default": {"ENGINE": "django.db.backends.dummy"}}}, "codexproxy.E003"),
         ({"REDIS_URL": "localhost:6379"}, "codexproxy.E004"),
         ({"CODEX_BASE_URL": "chatgpt.com/backend-api"}, "codexproxy.E005"),
         ({"IP_ECHO_URL": "ftp://example.com"}, "codexproxy.E005"),
@@ -37,8 +38,8 @@ def test_a_sound_setup_is_silent() -> None:
         ({"DEBUG": True}, "codexproxy.W005"),
     ],
 )
-def test_each_mistake_is_named(settings: dict, finding: str) -> None:
-    assert found(**settings) == [finding]
+def test_each_mistake_is_named(changes: dict, finding: str) -> None:
+    assert found(**changes) == [finding]
 
 
 def test_a_simulator_on_this_machine_may_use_plain_http() -> None:
@@ -61,9 +62,17 @@ def test_a_data_folder_that_cannot_be_written_is_an_error(tmp_path) -> None:
 
 def test_several_workers_want_shared_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEXPROXY_WORKERS", "2")
-    sqlite = {"default": {"ENGINE": "django.db.backends.sqlite3"}}
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
 
-    assert found(REDIS_URL="", DATABASES=sqlite) == ["codexproxy.W003", "codexproxy.W004"]
+    assert found(REDIS_URL="") == ["codexproxy.W003", "codexproxy.W004"]
+
+
+def test_a_database_that_is_not_supported_is_an_error_and_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://user:hunter2@host/name")
+    monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", database("unused")["ENGINE"])
+
+    assert found() == ["codexproxy.E003"]
+    assert "hunter2" not in str(check_setup())
 
 
 @pytest.mark.django_db

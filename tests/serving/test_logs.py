@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-import logging.config
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -34,19 +35,25 @@ def test_a_secret_is_masked_wherever_it_stands(secret: str) -> None:
     assert secret[-10:].removesuffix(".example:3128") not in masked.replace("proxy.example:3128", "")
 
 
-@pytest.mark.parametrize("text", ["max_tokens: 12", "gpt-5.5", "cpx-", "the bearer of this", "request req_00ab", "risk-averse people"])
+@pytest.mark.parametrize(
+    "text", ["max_tokens: 12", "gpt-5.5", "cpx-", "the bearer of this", "request req_00ab", "risk-averse people"]
+)
 def test_ordinary_words_stay(text: str) -> None:
     assert mask(text) == text
 
 
 @pytest.fixture
-def lines(capsys):
-    """Log through the real configuration; return the parsed lines."""
-    root = logging.getLogger()
-    kept = root.handlers[:], root.level
-    logging.config.dictConfig(logging_config("INFO", "json"))
-    yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    root.handlers[:], root.level = kept
+def lines() -> Iterator[Callable[[], list[dict]]]:
+    """Log through the real formatter; return the parsed lines."""
+    formatter = dict(logging_config("INFO", "json")["formatters"]["structured"])
+    sink = io.StringIO()
+    handler = logging.StreamHandler(sink)
+    handler.setFormatter(formatter.pop("()")(**formatter))
+    logger = logging.getLogger("canary")
+    logger.addHandler(handler)
+    logger.setLevel("INFO")
+    yield lambda: [json.loads(line) for line in sink.getvalue().splitlines()]
+    logger.removeHandler(handler)
 
 
 def test_messages_extras_and_tracebacks_are_masked(lines) -> None:

@@ -64,7 +64,9 @@ def test_counting_stops_at_its_cap(admin_client, monkeypatch: pytest.MonkeyPatch
     assert answer.context_data["cl"].result_count == 60
 
 
-@pytest.mark.parametrize(("query", "count"), [("result=failed", 2), ("result=ok", 3), ("outcome__exact=no_capacity", 2)])
+@pytest.mark.parametrize(
+    ("query", "count"), [("result=failed", 2), ("result=ok", 3), ("outcome__exact=no_capacity", 2)]
+)
 def test_failures_are_one_click_away(admin_client, query: str, count: int) -> None:
     add(3)
     add(2, outcome="no_capacity")
