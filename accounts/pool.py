@@ -36,14 +36,18 @@ class State(Protocol):
 
 
 class Lease:
-    """One slot of one account, held by whoever streams from it."""
+    """One slot of one account, held by whoever streams from it.
 
-    __slots__ = ("_grant", "_state", "account", "is_released")
+    `keeps_account`: the conversation was on this account before, so what is bound to it (turn state) still holds.
+    """
 
-    def __init__(self, state: State, grant: Any, account: AccountView) -> None:
+    __slots__ = ("_grant", "_state", "account", "is_released", "keeps_account")
+
+    def __init__(self, state: State, grant: Any, account: AccountView, *, keeps_account: bool) -> None:
         self._state = state
         self._grant = grant
         self.account = account
+        self.keeps_account = keeps_account
         self.is_released = False
 
     def release(self) -> None:
@@ -59,7 +63,7 @@ class Lease:
 
 
 FactSink = Callable[[str, health.Penalty], None]
-CandidateMaker = Callable[[str, int], Any]
+CandidateMaker = Callable[[str, int, float], Any]
 
 
 class AccountPool:
@@ -88,10 +92,10 @@ class AccountPool:
         fitting = await self._without_unsupported([account for account in accounts if account.is_usable], model, now)
         ready = [account for account in fitting if account.id not in exclude and account.cooling_until <= now]
         if ready:
-            grant = await self._acquire(ready, strategy, conversation, now)
+            grant, keeps_account = await self._acquire(ready, strategy, conversation, now)
             if grant is not None:
                 account = next(account for account in ready if account.id == grant.holder)
-                lease = Lease(self._state, grant, account)
+                lease = Lease(self._state, grant, account, keeps_account=keeps_account)
                 if conversation is not None:
                     try:
                         await self._state.remember(f"aff:{conversation}", account.id, ttl_s=AFFINITY_TTL_S, now=now)
@@ -121,17 +125,25 @@ class AccountPool:
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
-    async def _acquire(self, ready: list[AccountView], strategy: str, conversation: str | None, now: float) -> Any:
+    async def _acquire(
+        self, ready: list[AccountView], strategy: str, conversation: str | None, now: float
+    ) -> tuple[Any, bool]:
+        """Return a grant or None, and whether it is on the account the conversation was on before."""
         preferred = await self._state.recall(f"aff:{conversation}", now=now) if conversation is not None else None
         if preferred is not None:
-            owner = [self._make_candidate(a.id, a.max_concurrency) for a in ready if a.id == preferred]
+            owner = [self._make_candidate(a.id, a.max_concurrency, 0.0) for a in ready if a.id == preferred]
             if owner:
                 grant = await self._state.acquire(owner, spread=False, ttl_s=self._lease_ttl_s, now=now)
                 if grant is not None:
-                    return grant
+                    return grant, True
         turn = await self._state.count("turn", ttl_s=86_400.0, now=now) if strategy == "round_robin" else 0
-        ordered = [self._make_candidate(a.id, a.max_concurrency) for a in rotation.order(strategy, ready, turn)]
-        return await self._state.acquire(ordered, spread=strategy == "least_used", ttl_s=self._lease_ttl_s, now=now)
+        ordered = [
+            self._make_candidate(a.id, a.max_concurrency, rotation.rank(a))
+            for a in rotation.order(strategy, ready, turn)
+        ]
+        spread = strategy not in ("round_robin", "sticky")
+        grant = await self._state.acquire(ordered, spread=spread, ttl_s=self._lease_ttl_s, now=now)
+        return grant, False
 
     async def _without_unsupported(self, accounts: list[AccountView], model: str, now: float) -> list[AccountView]:
         return [

@@ -1,7 +1,8 @@
 """Strategies: in which order accounts are tried. Pure functions from candidates to an order.
 
-Slots in use are the shared state's knowledge, so `least_used` asks it to spread (fewest slots first) and orders what
-is equal: earlier quota reset first (use it before it resets), then fewer requests, then longest unused.
+Slots in use are the shared state's knowledge, so `least_used` asks it to spread: fewest slots first, then the earlier
+quota reset (use it before it resets), then whoever was not chosen for longest. The order given here, by requests and
+last use as the database knows them, decides between accounts that were never chosen.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ def order(strategy: str, candidates: Sequence[AccountView], turn: int) -> list[A
     return STRATEGIES.get(strategy, least_used)(candidates, turn)
 
 
-def _least_used_key(account: AccountView) -> tuple[float, int, float, str]:
+def rank(account: AccountView) -> float:
+    """Return the hour of the next quota reset; the earlier, the better."""
     reset = account.window_reset_at
-    bucket = reset // RESET_BUCKET_S if reset is not None else float("inf")
-    return (bucket, account.request_count, account.last_used_at, account.id)
+    return reset // RESET_BUCKET_S if reset is not None else float("inf")
+
+
+def _least_used_key(account: AccountView) -> tuple[float, int, float, str]:
+    return (rank(account), account.request_count, account.last_used_at, account.id)

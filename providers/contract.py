@@ -66,10 +66,14 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Conversation(Struct, frozen=True, kw_only=True):
-    """What an adapter may know of the client's conversation. `key` is already hashed per account."""
+    """What an adapter may know of the client's conversation. `key` is already hashed per account.
+
+    `keeps_account`: the conversation was on this account before; what the upstream bound to the account may go back.
+    """
 
     key: str
     headers: Mapping[str, str] = {}
+    keeps_account: bool = False
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
@@ -85,7 +89,7 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
 
 
 class QuotaWindow(Struct, frozen=True, kw_only=True):
-    """One metered window: percent used, length in minutes, reset as unix seconds; None where the upstream was silent."""
+    """One metered window: percent used, length in minutes, reset in unix seconds; None where nothing was said."""
 
     used_percent: float
     window_minutes: int | None = None

@@ -29,7 +29,9 @@ class HealthDoor:
         client = AsgiClient(send)
         headers = {"content-type": "application/json", "cache-control": "no-store"}
         if path not in PATHS:
-            await client.reply(404, headers, b'{"error":"There is no such probe; use /health, /health/live or /health/ready."}')
+            await client.reply(
+                404, headers, b'{"error":"There is no such probe; use /health, /health/live or /health/ready."}'
+            )
             return
         runtime = self._runtime()
         problem = "" if path == "/health/live" else _problem(runtime)

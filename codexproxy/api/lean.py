@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import zstandard
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from msgspec.structs import replace
 
 from codexproxy.api.wire import WireApi, WireReply, WireRoute
 from codexproxy.gateway.tasks import spawn
@@ -31,23 +32,23 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_QUERY_FIELDS = 50
+ZSTD_PIECE_BYTES = 1024
+"""zstd expands at most some 30,000-fold: one piece too many is 30 MB."""
 
 
 class WireRequest(HttpRequest):
-    """A Django request that carries the gateway's own; what Ninja touches is there, nothing is parsed twice."""
+    """A Django request without its body: what Ninja and the operations touch, and nothing else.
 
-    def __init__(self, request: ClientRequest, codec: Codec) -> None:
+    The body is read after authentication, so that a stranger cannot make the gateway take in 64 MiB.
+    """
+
+    def __init__(self, scope: Scope, codec: Codec, head: ClientRequest) -> None:
         super().__init__()
         self.wire_codec = codec
-        self.method = request.method
-        self.path = self.path_info = request.path
-        self.client_request = request
-        self.META = {"REQUEST_METHOD": request.method}
-
-    @property
-    def body(self) -> bytes:
-        """The whole body, decompressed."""
-        return self.client_request.body
+        self.wire_head = head
+        self.method = head.method
+        self.path = self.path_info = head.path
+        self.META = {"REQUEST_METHOD": head.method}
 
 
 class LeanDoor:
@@ -67,33 +68,37 @@ class LeanDoor:
             return
         route, params = found
         client = AsgiClient(send)
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request_id = self._ids.mint("req_")
+        peer = scope.get("client")
+        head = ClientRequest(
+            method=scope["method"],
+            path=scope["path"],
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            params=params,
+            peer=peer[0] if peer else "",
+            request_id=self._ids.mint("req_"),
+        )
         try:
-            query = _query(scope["query_string"])
-            body = await _read_body(receive, headers, self._max_body_bytes())
+            head = replace(head, query=_query(scope["query_string"])) if scope["query_string"] else head
+            response = await route.operation.run(WireRequest(scope, route.codec, head), **params)
+            if not isinstance(response, WireReply):
+                await _send_response(client, response)
+                return
+            body = await _read_body(receive, head.headers, self._max_body_bytes())
         except GatewayError as error:
-            await _refuse(route, client, error, request_id)
+            await _refuse(route, client, error, head.request_id)
             return
         except ClientLeft:
             return
-        peer = scope.get("client")
-        request = ClientRequest(
-            method=scope["method"], path=scope["path"], headers=headers, body=body, params=params, query=query,
-            peer=peer[0] if peer else "", request_id=request_id,
-        )  # fmt: skip
-        await self._answer(route, request, receive, client)
+        await self._generate(response, replace(head, body=body), receive, client)
 
-    async def _answer(self, route: WireRoute, request: ClientRequest, receive: Receive, client: AsgiClient) -> None:
+    async def _generate(
+        self, response: WireReply, request: ClientRequest, receive: Receive, client: AsgiClient
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None  # ASGI servers run every request in a task
         watcher = spawn(_cancel_when_gone(receive, task, client), "client watcher")
         try:
-            response = await route.operation.run(WireRequest(request, route.codec), **request.params)
-            if isinstance(response, WireReply):
-                await response.run(client)
-            else:
-                await _send_response(client, response)
+            await response.run(request, client)
         except asyncio.CancelledError:
             if not client.is_gone:
                 raise  # the server shuts down
@@ -162,8 +167,6 @@ async def _cancel_when_gone(receive: Receive, task: asyncio.Task[Any], client: A
 
 def _query(query_string: bytes) -> dict[str, str]:
     """Return the query's fields. Raises: InvalidRequest when there are too many; it never repeats them."""
-    if not query_string:
-        return {}
     try:
         return dict(parse_qsl(query_string.decode("latin-1"), max_num_fields=MAX_QUERY_FIELDS))
     except ValueError:
@@ -203,22 +206,35 @@ def _decompress(body: bytes, encoding: str, limit: int) -> bytes:
         if encoding == "identity":
             return body
         if encoding == "zstd":
-            with zstandard.ZstdDecompressor().stream_reader(body) as reader:
-                plain = reader.read(limit + 1)
-            is_whole = zstandard.frame_content_size(body) in (-1, len(plain))  # -1: the frame does not say
+            decoder = zstandard.ZstdDecompressor().decompressobj(read_across_frames=False)
+            plain = _inflate(decoder.decompress, body, limit)
         elif encoding in ("gzip", "deflate"):
             decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
             plain = decoder.decompress(body, limit + 1)
-            is_whole = decoder.eof
         else:
-            raise InvalidRequest(f"The content encoding '{encoding[:40]}' is not supported; use zstd or gzip.", status=415)
+            raise InvalidRequest(
+                f"The content encoding '{encoding[:40]}' is not supported; use zstd or gzip.", status=415
+            )
     except (zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError):
         raise InvalidRequest(f"The request body is not valid {encoding}.", code="invalid_encoding") from None
     if len(plain) > limit:
         raise _too_large(limit)
-    if not is_whole:
+    if not decoder.eof:
         raise InvalidRequest(f"The request body is not valid {encoding}: its end is missing.", code="invalid_encoding")
     return plain
+
+
+def _inflate(decompress: Callable[[bytes], bytes], body: bytes, limit: int) -> bytes:
+    """Feed small pieces, so that a bomb is noticed after at most one piece too many."""
+    pieces: list[bytes] = []
+    size = 0
+    for start in range(0, len(body), ZSTD_PIECE_BYTES):
+        piece = decompress(body[start : start + ZSTD_PIECE_BYTES])
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            break
+    return b"".join(pieces)
 
 
 def _too_large(limit: int) -> RequestTooLarge:

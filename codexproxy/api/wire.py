@@ -7,7 +7,7 @@ whatever raised them, leave in the dialect of the route's codec. The operations 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -42,7 +42,7 @@ class KeyAuth:
         self.openapi_security_schema = {"type": "http", "scheme": "bearer"}
 
     async def __call__(self, request: HttpRequest) -> ApiKeyView:
-        call: ClientRequest = request.client_request  # type: ignore[attr-defined]
+        call: ClientRequest = request.wire_head  # type: ignore[attr-defined]
         return self._gateway.authenticate(call.headers, call.query)
 
 
@@ -51,7 +51,7 @@ class WireReply(HttpResponseBase):
 
     streaming = True
 
-    def __init__(self, run: Callable[[ClientStream], Any]) -> None:
+    def __init__(self, run: Callable[[ClientRequest, ClientStream], Awaitable[None]]) -> None:
         super().__init__()
         self.run = run
 
@@ -138,9 +138,9 @@ class WireApi:
 
 GATEWAY_ROUTES = (
     Route("GET", "/v1/models/catalog", "catalog"),
-    Route("GET", "/v1/models/{id}/info", "model_info"),
+    Route("GET", "/v1/models/{model_id}/info", "model_info"),
 )
-"""Routes of no vendor's protocol; mounted first, because `/v1/models/{id}` would take them. Errors as OpenAI's."""
+"""Routes of no vendor's protocol, with errors as OpenAI's; mounted first, or `/v1/models/{model_id}` takes them."""
 
 PREFIXES = ("/v1/", "/v1beta/", "/responses", "/chat/")
 """Paths below these are clients' business; anything unknown there gets a JSON error."""
@@ -167,9 +167,8 @@ class _Refusal:
 
 def _generate_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
     async def view(request: HttpRequest) -> WireReply:
-        call: ClientRequest = request.client_request  # type: ignore[attr-defined]
         key: ApiKeyView = request.auth  # type: ignore[attr-defined]
-        return WireReply(lambda client: gateway.generate(codec, key, call, client))
+        return WireReply(lambda call, client: gateway.generate(codec, key, call, client))
 
     return view
 
@@ -184,8 +183,8 @@ def _models_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
 
 
 def _model_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
-    async def view(request: HttpRequest, id: str) -> HttpResponse:
-        info = visible_model(gateway.snapshots.current, request.auth, id)  # type: ignore[attr-defined]
+    async def view(request: HttpRequest, model_id: str) -> HttpResponse:
+        info = visible_model(gateway.snapshots.current, request.auth, model_id)  # type: ignore[attr-defined]
         return HttpResponse(codec.encode_model(info, _context(gateway, request)), content_type="application/json")
 
     return view
@@ -202,9 +201,9 @@ def _catalog_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
 
 
 def _model_info_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
-    async def view(request: HttpRequest, id: str) -> HttpResponse:
+    async def view(request: HttpRequest, model_id: str) -> HttpResponse:
         snapshot = gateway.snapshots.current
-        model = visible_model(snapshot, request.auth, id)  # type: ignore[attr-defined]
+        model = visible_model(snapshot, request.auth, model_id)  # type: ignore[attr-defined]
         return HttpResponse(jsonio.dumps(catalog_entry(snapshot, model)), content_type="application/json")
 
     return view
@@ -220,7 +219,7 @@ VIEWS: dict[str, Callable[[Gateway, Codec], Callable[..., Any]]] = {
 
 
 def _context(gateway: Gateway, request: HttpRequest) -> WireContext:
-    call: ClientRequest = request.client_request  # type: ignore[attr-defined]
+    call: ClientRequest = request.wire_head  # type: ignore[attr-defined]
     return WireContext(
         headers=call.headers, path=call.path, params=call.params, query=call.query, now_s=gateway.clock()
     )
@@ -232,7 +231,7 @@ def _answer_in_dialect(request: HttpRequest, error: GatewayError) -> HttpRespons
 
 def _error_response(codec: Codec, error: GatewayError, request: HttpRequest) -> HttpResponse:
     answer = codec.encode_error(error)
-    call: ClientRequest = request.client_request  # type: ignore[attr-defined]
+    call: ClientRequest = request.wire_head  # type: ignore[attr-defined]
     return HttpResponse(
         answer.body,
         status=answer.status,
@@ -244,7 +243,5 @@ def _pattern(path: str) -> re.Pattern[str]:
     """Model ids may contain slashes and colons; a template's parameter takes the rest of the path."""
     literal = [re.escape(piece) for piece in re.split(r"\{\w+\}", path)]
     names = re.findall(r"\{(\w+)\}", path)
-    pattern = literal[0] + "".join(
-        f"(?P<{name}>.+)" + tail for name, tail in zip(names, literal[1:], strict=True)
-    )
+    pattern = literal[0] + "".join(f"(?P<{name}>.+)" + tail for name, tail in zip(names, literal[1:], strict=True))
     return re.compile(pattern)

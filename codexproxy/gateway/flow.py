@@ -18,7 +18,7 @@ from accounts.values import AccountReport, AccountView, ApiKeyView
 from codexproxy.gateway import lane, pump, retry
 from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
-from codexproxy.gateway.state.contract import Candidate, SharedState
+from codexproxy.gateway.state.contract import Candidate, Grant, SharedState
 from codexproxy.gateway.types import ClientRequest, ClientStream, Refresher
 from providers import routing
 from providers.adapters.codex import conversation_key
@@ -149,7 +149,7 @@ class _GenerateCall:
             if slot is not None:
                 gateway.state.release(slot)
 
-    async def _key_slot(self) -> object | None:
+    async def _key_slot(self) -> Grant | None:
         if self.key.max_concurrency is None:
             return None
         grant = await self.gateway.state.acquire(
@@ -194,7 +194,7 @@ class _GenerateCall:
                 step = retry.next_step(error, seen=seen[what], is_committed=self.has_output, has_output=output_seen)
                 if self.record.attempts >= settings.max_attempts:
                     step = retry.FAIL
-                if step.action is not retry.Action.REFRESH_TOKEN:
+                if step.action is not retry.Action.REFRESH:
                     await gateway.pool.report(lease.account, error, now=gateway.clock())
                 if isinstance(error, errors.ModelUnsupported):
                     await gateway.pool.mark_unsupported(lease.account, target.model, now=gateway.clock())
@@ -202,9 +202,7 @@ class _GenerateCall:
                 lease.release()
             await self._follow(step, failure, lease, exclude)
 
-    async def _follow(
-        self, step: retry.Step, failure: errors.GatewayError, lease: Lease, exclude: set[str]
-    ) -> None:
+    async def _follow(self, step: retry.Step, failure: errors.GatewayError, lease: Lease, exclude: set[str]) -> None:
         """Prepare the next attempt as the retry table said, or raise the failure."""
         if step.action is retry.Action.FAIL:
             raise failure
@@ -212,7 +210,7 @@ class _GenerateCall:
             exclude.add(lease.account.id)
         elif step.action is retry.Action.WITHOUT_REASONING:
             self.drops_reasoning = True
-        elif step.action is retry.Action.REFRESH_TOKEN:
+        elif step.action is retry.Action.REFRESH:
             if await self.gateway.refresher(lease.account.id):
                 self.snapshot = self.gateway.snapshots.current
             else:
@@ -256,7 +254,10 @@ class _GenerateCall:
         self.driver = call.driver
         # 8 build
         upstream_request = provider.build(
-            call.body, account.credential, target, Conversation(key=key, headers=self.request.headers)
+            call.body,
+            account.credential,
+            target,
+            Conversation(key=key, headers=self.request.headers, keeps_account=lease.keeps_account),
         )
         relayed: Mapping[str, str] = {}
 
@@ -271,9 +272,7 @@ class _GenerateCall:
         def keep_lease() -> None:
             lease.prolong(ttl_s=self.snapshot.settings.lease_ttl_s, now=gateway.clock())
 
-        self.pulse.watch(
-            begin=response_headers if opened.stream else None, beat=call.driver.heartbeat, keep=keep_lease
-        )
+        self.pulse.watch(begin=response_headers if opened.stream else None, beat=call.driver.heartbeat, keep=keep_lease)
         upstream = None
         try:
             # 9 open
@@ -296,9 +295,7 @@ class _GenerateCall:
                 collected = await pump.collect(upstream, call.driver, self.pulse)
                 self._on_output()
                 self.record.status = 200
-                await self.client.reply(
-                    200, {**response_headers(), "content-type": "application/json"}, collected
-                )
+                await self.client.reply(200, {**response_headers(), "content-type": "application/json"}, collected)
             self.record.usage = call.driver.usage
             await pump.drain(upstream)
         except asyncio.CancelledError:

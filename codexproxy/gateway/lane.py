@@ -209,5 +209,3 @@ class TranslatedAnswer:
 def _is_suspiciously_empty(stop: ev.Stop) -> bool:
     """An answer of no tokens may be meant, and one cut by a stop sequence is; tokens without output were not."""
     return stop.stop_sequence is None and (stop.usage is None or stop.usage.output_tokens > 0)
-
-

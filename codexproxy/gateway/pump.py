@@ -30,8 +30,8 @@ class Pulse:
     """
 
     __slots__ = (
-        "_begin",
         "_beat",
+        "_begin",
         "_client",
         "_handle",
         "_heard_at",
@@ -63,8 +63,11 @@ class Pulse:
     def watch(
         self, *, begin: Callable[[], Mapping[str, str]] | None, beat: Callable[[], bytes], keep: Callable[[], None]
     ) -> None:
-        """Say what to do for the attempt that starts: `begin` gives the headers of an early start (None for answers
-        that are no streams), `beat` a heartbeat, `keep` prolongs the lease."""
+        """Say what to do for the attempt that starts.
+
+        `begin` gives the headers of an early start (None for answers that are no streams), `beat` a heartbeat, `keep`
+        prolongs the lease.
+        """
         self._begin, self._beat, self._keep = begin, beat, keep
         self._heard_at = self._loop.time()
 
@@ -120,34 +123,31 @@ async def stream(
 
     Raises: the driver's GatewayError, before anything was sent (the flow may retry) or after the driver has said it.
     """
-    held: list[bytes] = []
+    held = b""
+    out = b""
     while not driver.done:
         chunk = await upstream.read()
         pulse.heard()
-        out = driver.feed(chunk) if chunk else driver.finish()
+        out = held + (driver.feed(chunk) if chunk else driver.finish())
         if not driver.has_output:
             if driver.error is not None:
                 raise driver.error
-            if not driver.done:
-                held.append(out)
-                continue
-        if held:
-            out = b"".join((*held, out))
-            held.clear()
-        if out:
+            held = out
+            continue
+        held = b""
+        if out and not driver.done:
             on_output()
             if not client.started:
                 await client.start(200, headers())
-            if driver.done and driver.error is None:
-                await client.end(out)
-                return
             await client.write(out)
             pulse.said()
-    if driver.error is not None:
-        raise driver.error
+    on_output()
     if not client.started:
         await client.start(200, headers())
-    await client.end(b"")
+    if driver.error is not None:
+        await client.write(out)
+        raise driver.error
+    await client.end(out)
 
 
 async def collect(upstream: UpstreamStream, driver: Tap, pulse: Pulse) -> bytes:
@@ -195,5 +195,7 @@ async def drain(upstream: UpstreamStream) -> None:
 def timeout_error(settings: GatewaySettings, *, was_started: bool) -> UpstreamTimeout:
     """Return the error of a silence that took too long."""
     if was_started:
-        return UpstreamTimeout(f"The upstream was silent for {settings.idle_timeout_s:.0f} s in the middle of the answer.")
+        return UpstreamTimeout(
+            f"The upstream was silent for {settings.idle_timeout_s:.0f} s in the middle of the answer."
+        )
     return UpstreamTimeout(f"The upstream sent no first event within {settings.first_event_timeout_s:.0f} s.")

@@ -19,7 +19,7 @@ class Action(Enum):
     FAIL = "fail"
     SAME_ACCOUNT = "same account"
     OTHER_ACCOUNT = "other account"
-    REFRESH_TOKEN = "refresh the token, then the same account"
+    REFRESH = "refresh the token, then the same account"
     WITHOUT_REASONING = "same account, without encrypted reasoning"
 
 
@@ -53,6 +53,7 @@ RULES: dict[type[errors.GatewayError], Rule] = {
     errors.UpstreamBlocked: Rule(Action.OTHER_ACCOUNT, MANY),
     errors.UpstreamUnreachable: Rule(Action.SAME_ACCOUNT, 2, then=Action.OTHER_ACCOUNT, delays_s=(0.1, 1.0)),
     errors.UpstreamDisconnected: Rule(Action.SAME_ACCOUNT, 1),
+    errors.ProtocolViolation: Rule(Action.OTHER_ACCOUNT, 1),
     errors.EmptyResponse: Rule(Action.OTHER_ACCOUNT, 2),
     errors.ModelUnsupported: Rule(Action.OTHER_ACCOUNT, 1),
     errors.ReasoningRejected: Rule(Action.WITHOUT_REASONING, 1),
@@ -70,7 +71,7 @@ def next_step(error: errors.GatewayError, *, seen: int, is_committed: bool, has_
         return FAIL
     if isinstance(error, errors.AccountRejected):
         can_refresh = error.reason in ("expired", "invalidated") and seen == 1
-        return Step(Action.REFRESH_TOKEN if can_refresh else Action.OTHER_ACCOUNT)
+        return Step(Action.REFRESH if can_refresh else Action.OTHER_ACCOUNT)
     if has_output and isinstance(error, errors.UpstreamDisconnected | errors.UpstreamUnreachable):
         return FAIL
     rule = RULES.get(type(error))

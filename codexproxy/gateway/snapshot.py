@@ -23,7 +23,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     idle_timeout_s: float = 300.0
     heartbeat_s: float = 15.0
     gate_patience_s: float = 10.0
-    max_attempts: int = 6
+    max_attempts: int = 60
     lease_ttl_s: float = 900.0
     wait_for_slot_s: float = 0.0
     default_model: str = "gpt-5.5"

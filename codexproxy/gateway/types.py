@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
 
 class ClientRequest(Struct, frozen=True, kw_only=True):
-    """One call of a client: lower-case header names, the whole body (decompressed), path parameters, query."""
+    """One call of a client: lower-case header names, the whole body (decompressed), path parameters, query.
+
+    Until the caller is authenticated the body is empty.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
     params: Mapping[str, str] = {}
     query: Mapping[str, str] = {}
     peer: str = ""

@@ -145,8 +145,9 @@ async def test_an_account_without_the_model_is_passed_over_for_that_model_only(d
     a, b = account("a"), account("b", request_count=9)
     await desk.pool.mark_unsupported(a, "gpt-5.4", now=NOW)
     assert (await desk.lease(a, b, model="gpt-5.4")).account.id == "b"
+    assert (await desk.lease(a, b, model="gpt-5.4")).account.id == "b"
     assert (await desk.lease(a, b, model="gpt-5.5")).account.id == "a"
-    assert (await desk.lease(a, b, model="gpt-5.4", now=NOW + UNSUPPORTED_TTL_S + 1)).account.id == "a"
+    assert (await desk.lease(a, model="gpt-5.4", now=NOW + UNSUPPORTED_TTL_S + 1)).account.id == "a"
 
 
 # ---- consequences ---------------------------------------------------------------------------------------------------

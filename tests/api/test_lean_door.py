@@ -400,7 +400,14 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_gets_nothing(serve
     async def receive() -> dict[str, Any]:
         return next(messages)
 
-    scope = {"type": "http", "method": "POST", "path": server.path, "query_string": b"", "headers": [], "client": None}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": server.path,
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {KEY}".encode())],
+        "client": None,
+    }
     await server.door(scope, receive, reply)
     assert reply.messages == 0
     assert len(server.play.usage) == 0

@@ -57,11 +57,24 @@ class CodexCli:
         last.unlink(missing_ok=True)
         done = subprocess.run(
             [
-                str(self.binary), "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
-                "-C", str(self.work), "--output-last-message", str(last), *more, prompt,
-            ],  # fmt: skip
-            env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+                str(self.binary),
+                "exec",
+                "--skip-git-repo-check",
+                "--dangerously-bypass-approvals-and-sandbox",
+                "-C",
+                str(self.work),
+                "--output-last-message",
+                str(last),
+                *more,
+                prompt,
+            ],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, f"codex ended with {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return last.read_text()
 

@@ -37,9 +37,7 @@ class Event(BaseModel):
 
 
 def test_chat_collected(client: OpenAI) -> None:
-    answer = client.chat.completions.create(
-        model=MODEL, messages=[{"role": "user", "content": "[[SAY:Hello there]]"}]
-    )
+    answer = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "[[SAY:Hello there]]"}])
     assert answer.choices[0].message.content == "Hello there"
     assert answer.choices[0].finish_reason == "stop"
     assert answer.model == MODEL

@@ -29,7 +29,7 @@ ROWS = [
     (errors.ModelUnsupported("x"), 2, Action.FAIL),
     (errors.ReasoningRejected("x"), 1, Action.WITHOUT_REASONING),
     (errors.ReasoningRejected("x"), 2, Action.FAIL),
-    (errors.AccountRejected("x", reason="expired"), 1, Action.REFRESH_TOKEN),
+    (errors.AccountRejected("x", reason="expired"), 1, Action.REFRESH),
     (errors.AccountRejected("x", reason="expired"), 2, Action.OTHER_ACCOUNT),
     (errors.AccountRejected("x", reason="banned"), 1, Action.OTHER_ACCOUNT),
     (errors.AccountRejected("x", reason="payment"), 1, Action.OTHER_ACCOUNT),

@@ -1,4 +1,4 @@
-"""One contract suite for every implementation of the shared state; add an implementation to `STATES` and it must pass."""
+"""One contract suite for every implementation of the shared state: what is added to `STATES` must pass it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,21 @@ async def test_it_takes_the_first_candidate_until_its_slots_are_gone(state: Shar
 async def test_spreading_takes_the_candidate_with_the_fewest_slots_in_use(state: SharedState) -> None:
     a, b = Candidate("a", 3), Candidate("b", 3)
     assert [await take(state, a, b, spread=True) for _ in range(4)] == ["a", "b", "a", "b"]
+
+
+async def test_spreading_one_request_after_the_other_moves_on_among_equals(state: SharedState) -> None:
+    seen = []
+    for _ in range(4):
+        grant = await state.acquire([Candidate("a", 3), Candidate("b", 3)], spread=True, ttl_s=10, now=0)
+        assert grant is not None
+        state.release(grant)
+        seen.append(grant.holder)
+    assert seen == ["a", "b", "a", "b"]
+
+
+async def test_spreading_prefers_the_lower_rank_among_equally_busy_candidates(state: SharedState) -> None:
+    candidates = (Candidate("late", 3, rank=9.0), Candidate("soon", 3, rank=1.0))
+    assert [await take(state, *candidates, spread=True) for _ in range(2)] == ["soon", "late"]
 
 
 async def test_a_released_slot_is_free_again_and_releasing_twice_frees_only_one(state: SharedState) -> None:

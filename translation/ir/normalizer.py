@@ -26,7 +26,19 @@ _DELTA_TYPES = {
 class Block:
     """One block while it is open, and what was already said of it. `index` is -1 until its start was emitted."""
 
-    __slots__ = ("call_id", "closed", "index", "item_id", "kind", "name", "part", "phase", "pieces", "tail", "tool_kind")
+    __slots__ = (
+        "call_id",
+        "closed",
+        "index",
+        "item_id",
+        "kind",
+        "name",
+        "part",
+        "phase",
+        "pieces",
+        "tail",
+        "tool_kind",
+    )
 
     def __init__(self, kind: ev.BlockKind) -> None:
         self.kind = kind
@@ -64,12 +76,12 @@ class Normalizer:
 
     # ---- lifecycle ---------------------------------------------------------------------------------------------
 
-    def start(self, id: str, model: str = "", created: int = 0) -> None:
+    def start(self, response_id: str, model: str = "", created: int = 0) -> None:
         """Say that the response exists; only the first call counts."""
         if self.started or self.done:
             return
         self.started = True
-        self.out.append(ev.Start(id=id, model=model, created=created))
+        self.out.append(ev.Start(id=response_id, model=model, created=created))
 
     def stop(
         self,

@@ -122,7 +122,7 @@ class CustomTool(Struct, frozen=True, kw_only=True, tag="custom"):
 
 
 class HostedTool(Struct, frozen=True, tag="hosted"):
-    """A tool the upstream runs itself: `web_search`, `image_generation`. `options` are the vendor's fields but `type`."""
+    """A tool the upstream runs itself: `web_search`, `image_generation`; `options` are all fields but `type`."""
 
     name: str
     options: dict[str, Any]
@@ -139,8 +139,10 @@ Tool = FunctionTool | CustomTool | HostedTool | OpaqueTool
 
 
 class ToolChoice(Struct, frozen=True, kw_only=True):
-    """How the model may use tools. `named` sets `name` and `kind`; `hosted` sets `name` to the hosted type;
-    `allowed` sets `allowed` (names) and `required`."""
+    """How the model may use tools.
+
+    `named` sets `name` and `kind`; `hosted` sets `name` to the hosted type; `allowed` sets `allowed` and `required`.
+    """
 
     mode: Literal["auto", "none", "required", "named", "hosted", "allowed"]
     name: str = ""

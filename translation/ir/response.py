@@ -16,8 +16,10 @@ from translation.ir.usage import Usage
 
 
 class ContentBlock(Struct, kw_only=True):
-    """One finished block. `text` is text, refusal, reasoning or arguments; `parts` are the reasoning's paragraphs,
-    summaries before raw text; `channels` says of each which it is."""
+    """One finished block. `text` is text, refusal, reasoning or arguments.
+
+    `parts` are the reasoning's paragraphs, summaries before raw text; `channels` says of each which it is.
+    """
 
     start: ev.BlockStart
     text: str = ""

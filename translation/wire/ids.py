@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-
 _RANDOM = random.Random()  # seeded by the system; ids are names, not secrets, and a system call each would show
 
 

@@ -14,7 +14,7 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
 class SSESplitter:
-    """`feed` returns complete frames as (event name or b"", data). `finish` returns what was left without a blank line."""
+    """`feed` returns complete frames as (event name or b"", data); `finish` what was left without a blank line."""
 
     __slots__ = ("_held_cr", "_pending", "_pending_bytes", "_seen_any")
 

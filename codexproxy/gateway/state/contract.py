@@ -13,10 +13,11 @@ from msgspec import Struct
 
 
 class Candidate(Struct, frozen=True):
-    """A slot holder that may be chosen, in the caller's order of preference."""
+    """A slot holder that may be chosen, in the caller's order of preference. A lower `rank` comes first."""
 
     id: str
     capacity: int
+    rank: float = 0.0
 
 
 class Grant(Struct, frozen=True):
@@ -37,12 +38,11 @@ class Cooldown(Struct, frozen=True):
 class SharedState(Protocol):
     """Slots, cooldowns, counters, short memory."""
 
-    async def acquire(
-        self, candidates: Sequence[Candidate], *, spread: bool, ttl_s: float, now: float
-    ) -> Grant | None:
+    async def acquire(self, candidates: Sequence[Candidate], *, spread: bool, ttl_s: float, now: float) -> Grant | None:
         """Take one slot of the first candidate with a free one that is not cooling; None when there is none.
 
-        With `spread`, the candidate with the fewest slots taken comes first, ties in the given order.
+        With `spread`, the candidate with the fewest slots taken comes first, then the lowest rank, then the one that
+        was not chosen for longest, then the given order: one request after the other also moves on.
         """
         ...
 

@@ -19,6 +19,7 @@ class MemoryState:
 
     def __init__(self) -> None:
         self._leases: dict[str, dict[str, Grant]] = {}
+        self._chosen_at: dict[str, int] = {}
         self._cooldowns: dict[str, Cooldown] = {}
         self._counters: dict[str, tuple[int, float]] = {}
         self._memory: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -26,12 +27,10 @@ class MemoryState:
 
     # ---- slots -------------------------------------------------------------------------------------------------
 
-    async def acquire(
-        self, candidates: Sequence[Candidate], *, spread: bool, ttl_s: float, now: float
-    ) -> Grant | None:
+    async def acquire(self, candidates: Sequence[Candidate], *, spread: bool, ttl_s: float, now: float) -> Grant | None:
         """See `SharedState.acquire`."""
         chosen: Candidate | None = None
-        fewest = 0
+        best = (0, 0.0, 0)
         for candidate in candidates:
             cooldown = self._cooldowns.get(candidate.id)
             if cooldown is not None and cooldown.until > now:
@@ -39,13 +38,16 @@ class MemoryState:
             taken = self._taken(candidate.id, now)
             if taken >= candidate.capacity:
                 continue
-            if chosen is None or taken < fewest:
-                chosen, fewest = candidate, taken
-                if not spread or taken == 0:
+            place = (taken, candidate.rank, self._chosen_at.get(candidate.id, -1))
+            if chosen is None or place < best:
+                chosen, best = candidate, place
+                if not spread:
                     break
         if chosen is None:
             return None
-        grant = Grant(chosen.id, f"{chosen.id}/{next(self._serial)}", now + ttl_s)
+        serial = next(self._serial)
+        self._chosen_at[chosen.id] = serial
+        grant = Grant(chosen.id, f"{chosen.id}/{serial}", now + ttl_s)
         self._leases.setdefault(chosen.id, {})[grant.lease_id] = grant
         return grant
 

@@ -24,6 +24,8 @@ SUBAGENTS = ("review", "compact", "memory_consolidation", "collab_spawn")
 """Labels of `x-openai-subagent` that are passed on; anything else a client sends is ignored (edge case 206)."""
 LITE_HEADER = "x-openai-internal-codex-responses-lite"
 RELAYED_REQUEST_HEADERS = ("x-codex-beta-features", "x-codex-turn-state")
+ACCOUNT_BOUND_HEADERS = ("x-codex-turn-state",)
+"""Issued by an account for one turn; they go back only while the conversation stays on it (spec/wire.md §2.7)."""
 RELAYED_RESPONSE_PREFIXES = ("x-codex-", "x-models-etag", "openai-model", "x-reasoning-included")
 
 
@@ -42,7 +44,7 @@ class CodexProvider:
         headers: list[tuple[str, str]] = []
         for name in RELAYED_REQUEST_HEADERS:
             value = client.get(name)
-            if value:
+            if value and (conversation.keeps_account or name not in ACCOUNT_BOUND_HEADERS):
                 headers.append((name, value))
         headers.append(("x-codex-window-id", f"{key}:{_window_number(client)}"))
         subagent = client.get("x-openai-subagent")

@@ -64,8 +64,13 @@ def _usage_limit(failure: Failure) -> errors.UpstreamError:
     extra = {name: failure.fields[name] for name in EXTRA_FIELDS if name in failure.fields}
     wait_s = max(1.0, until - failure.now_s) if until is not None else None
     return errors.RateLimited(
-        failure.shown, scope="account", until=until, retry_after_s=wait_s,
-        code=failure.code or "usage_limit_reached", error_type=failure.code or None, extra=extra,
+        failure.shown,
+        scope="account",
+        until=until,
+        retry_after_s=wait_s,
+        code=failure.code or "usage_limit_reached",
+        error_type=failure.code or None,
+        extra=extra,
     )
 
 

@@ -27,9 +27,7 @@ def read_limits(headers: Mapping[str, str], now_s: float) -> RateLimits | None:
     windows: dict[str, dict[str, QuotaWindow]] = {}
     for family in sorted(families)[:MAX_FAMILIES]:
         read = {
-            which: window
-            for which in WINDOWS
-            if (window := _window(headers, f"{family}-{which}", now_s)) is not None
+            which: window for which in WINDOWS if (window := _window(headers, f"{family}-{which}", now_s)) is not None
         }
         if read:
             windows[family.removeprefix("x-").replace("-", "_")] = read

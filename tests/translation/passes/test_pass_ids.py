@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from translation.ir.request import GenerateRequest, ToolCall, ToolResult
 from translation.passes import ids
+from translation.shared.call_ids import short_call_id
 
 
 def request(*call_ids: str) -> GenerateRequest:
@@ -23,4 +24,4 @@ def test_a_long_id_is_short_equal_on_both_sides_and_stable():
     assert got[0] == got[2] != got[1] == got[3]
     assert all(len(each) == 64 for each in got) and got[0].startswith("x" * 47 + "_")
     assert ids.shorten(short, 64) is short
-    assert ids.short_id(first) == got[0]
+    assert short_call_id(first) == got[0]

@@ -30,7 +30,7 @@ class OpenAIChat:
         Route("POST", "/v1/chat/completions"),
         Route("POST", "/chat/completions"),
         Route("GET", "/v1/models", "models"),
-        Route("GET", "/v1/models/{id}", "model"),
+        Route("GET", "/v1/models/{model_id}", "model"),
     )
 
     # ---- client side -------------------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ class ResponsesEncoder:
         return writer.take()
 
     def heartbeat(self) -> bytes:
-        """Return a comment once the stream was opened."""
-        return COMMENT_PING if self._is_open and not self._is_done else b""
+        """Return a comment while the stream lasts; no SDK counts one as an event, so it may precede created."""
+        return b"" if self._is_done else COMMENT_PING
 
     # ---- events ------------------------------------------------------------------------------------------------
 

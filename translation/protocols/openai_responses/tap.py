@@ -130,8 +130,8 @@ class ResponsesTap:
         return self._fail(error)
 
     def heartbeat(self) -> bytes:
-        """Return a comment, once created was passed on and while the stream lasts."""
-        return COMMENT_PING if self._is_open and not self.done else b""
+        """Return a comment while the stream lasts; no SDK counts one as an event, so it may precede created."""
+        return b"" if self.done else COMMENT_PING
 
     def collected(self) -> bytes:
         """Return the terminal `response` object with its output.
