@@ -130,3 +130,10 @@ def test_the_compiled_catalog_is_in_step_with_its_source() -> None:
         stale = [source for source, words in entries if translation.gettext(source) != words]
 
     assert stale == [], "run: msgfmt -o locale/zh_Hans/LC_MESSAGES/django.mo locale/zh_Hans/LC_MESSAGES/django.po"
+
+
+def test_pages_may_load_nothing_from_elsewhere(client: Client) -> None:
+    policy = client.get("/admin/login/").headers["Content-Security-Policy"]
+
+    assert "default-src 'self'" in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]

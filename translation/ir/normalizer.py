@@ -41,7 +41,7 @@ class Block:
     )
 
     def __init__(self, kind: ev.BlockKind) -> None:
-        self.kind = kind
+        self.kind: ev.BlockKind = kind
         self.index = -1
         self.item_id = ""
         self.call_id = ""

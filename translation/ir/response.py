@@ -5,8 +5,8 @@ Because both modes share the events, they cannot diverge. Text is gathered in li
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -66,7 +66,7 @@ class Fold:
     def feed(self, events: Iterable[ev.Event]) -> None:
         """Take in events in stream order."""
         for event in events:
-            handler = _HANDLERS.get(type(event))
+            handler = self._handlers.get(type(event))
             if handler is not None:
                 handler(self, event)
 
@@ -134,19 +134,18 @@ class Fold:
     def _on_error(self, event: ev.Error) -> None:
         self.error = event.error
 
-
-_HANDLERS: dict[type, Any] = {
-    ev.Start: Fold._on_start,
-    ev.BlockStart: Fold._on_block_start,
-    ev.TextDelta: Fold._on_text,
-    ev.RefusalDelta: Fold._on_text,
-    ev.ToolCallDelta: Fold._on_text,
-    ev.ReasoningDelta: Fold._on_reasoning,
-    ev.Citation: Fold._on_citation,
-    ev.ImageDelta: Fold._on_image,
-    ev.SearchResult: Fold._on_search,
-    ev.BlockStop: Fold._on_block_stop,
-    ev.UsageUpdate: Fold._on_usage,
-    ev.Stop: Fold._on_stop,
-    ev.Error: Fold._on_error,
-}
+    _handlers: ClassVar[dict[type, Callable[[Fold, Any], None]]] = {
+        ev.Start: _on_start,
+        ev.BlockStart: _on_block_start,
+        ev.TextDelta: _on_text,
+        ev.RefusalDelta: _on_text,
+        ev.ToolCallDelta: _on_text,
+        ev.ReasoningDelta: _on_reasoning,
+        ev.Citation: _on_citation,
+        ev.ImageDelta: _on_image,
+        ev.SearchResult: _on_search,
+        ev.BlockStop: _on_block_stop,
+        ev.UsageUpdate: _on_usage,
+        ev.Stop: _on_stop,
+        ev.Error: _on_error,
+    }

@@ -7,12 +7,14 @@ Depth is limited by the parsers themselves; both refuse to recurse forever.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import orjson
 
 from translation.errors import InvalidRequest
+from translation.wire.jsontypes import is_array, is_object
 
 encode_text = msgspec.json.encode
 """Encode one str as a JSON string, as bytes."""
@@ -30,7 +32,7 @@ def loads_object(body: bytes) -> dict[str, Any]:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(_explain(body, error), code="invalid_json") from None
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_json")
     _check_depth(value)
     return value
@@ -71,8 +73,8 @@ def _check_depth(value: Any) -> None:
     for _ in range(MAX_DEPTH):
         following: list[Any] = []
         for container in level:
-            members = container.values() if type(container) is dict else container
-            following += [member for member in members if type(member) is dict or type(member) is list]
+            members: Iterable[Any] = container.values() if is_object(container) else container
+            following += [member for member in members if is_object(member) or is_array(member)]
         if not following:
             return
         level = following

@@ -48,7 +48,7 @@ class SSESplitter:
         rest = blocks.pop()
         if rest:
             self._hold(rest)
-        frames = []
+        frames: list[tuple[bytes, bytes]] = []
         for block in blocks:
             frame = parse_frame(block)
             if frame is not None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from providers.adapters.codex.limits import number, read_limits
 from translation import errors
 from translation.wire import jsonio
+from translation.wire.jsontypes import is_object
 
 CHALLENGE_SIGNS = (b"cf-mitigated", b"cf-chl-bypass", b"_cf_chl", b"cf_chl", b"attention required", b"just a moment")
 TRY_AGAIN = re.compile(r"try again in\s*(\d+(?:\.\d+)?)\s*(ms|s\b|seconds?)", re.IGNORECASE)
@@ -224,17 +225,17 @@ def _take_apart(status: int, headers: Mapping[str, str], body: bytes, now_s: flo
         parsed = jsonio.loads(body) if body else None
     except ValueError:
         parsed = None
-    is_json = isinstance(parsed, dict)
-    fields = _error_fields(parsed) if is_json else {}
+    answer: dict[str, Any] = parsed if is_object(parsed) else {}
+    fields = _error_fields(answer)
     code = next((fields[name] for name in ("code", "type") if fields.get(name) and isinstance(fields[name], str)), "")
     param = fields.get("param")
     return Failure(
         status=status,
         headers=headers,
         raw=body,
-        is_json=is_json,
+        is_json=is_object(parsed),
         code=code.lower(),
-        message=_message(parsed, fields)[:MAX_MESSAGE_CHARS] if is_json else "",
+        message=_message(answer, fields)[:MAX_MESSAGE_CHARS],
         param=param if isinstance(param, str) else None,
         fields=fields,
         now_s=now_s,
@@ -244,7 +245,7 @@ def _take_apart(status: int, headers: Mapping[str, str], body: bytes, now_s: flo
 def _error_fields(parsed: dict[str, Any]) -> dict[str, Any]:
     for name in ("error", "detail"):
         inner = parsed.get(name)
-        if isinstance(inner, dict):
+        if is_object(inner):
             return inner
     return {} if "detail" in parsed else parsed
 

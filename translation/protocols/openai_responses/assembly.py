@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 from translation.ir import events as ev
 from translation.ir.normalizer import Block, Normalizer
 from translation.protocols.openai_responses.names import ORIGIN
-from translation.shared.json_shapes import is_array, is_object
 from translation.wire.jsonio import dumps
+from translation.wire.jsontypes import is_array, is_object
 
 Json = dict[str, Any]
 TextKind = Literal["text", "refusal"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from translation.errors import InvalidRequest, UnsupportedFeature
-from translation.shared.json_shapes import is_array, is_object
+from translation.wire.jsontypes import is_array, is_object
 
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 

@@ -19,8 +19,8 @@ from translation.protocols.openai_responses.assembly import Assembly
 from translation.protocols.openai_responses.errors import error_from_json_body, error_from_payload, error_from_text
 from translation.protocols.openai_responses.names import ORIGIN
 from translation.protocols.openai_responses.usage import usage_from_response
-from translation.shared.json_shapes import is_array, is_object
 from translation.wire import jsonio
+from translation.wire.jsontypes import is_array, is_object
 from translation.wire.sse import SSESplitter
 
 Json = dict[str, Any]

@@ -19,8 +19,8 @@ from translation.protocols.openai_responses import ladder
 from translation.protocols.openai_responses.errors import stream_error_object
 from translation.protocols.openai_responses.names import ORIGIN, is_codex_client
 from translation.protocols.openai_responses.usage import tool_usage_to_wire, usage_to_wire
-from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
+from translation.wire.jsontypes import is_object
 from translation.wire.sse import COMMENT_PING
 
 Json = dict[str, Any]

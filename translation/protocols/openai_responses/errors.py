@@ -12,8 +12,8 @@ from typing import Any
 
 from translation import errors as err
 from translation.errors import GatewayError
-from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
+from translation.wire.jsontypes import is_object
 
 Json = dict[str, Any]
 _Build = Callable[[str, str, Json], GatewayError]

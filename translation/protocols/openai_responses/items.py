@@ -17,8 +17,8 @@ from translation.errors import InvalidRequest
 from translation.protocols.openai_responses.content import clean_content
 from translation.protocols.openai_responses.names import VALID_STATUS
 from translation.shared.call_ids import short_call_id
-from translation.shared.json_shapes import is_array, is_object
 from translation.wire.jsonio import dumps
+from translation.wire.jsontypes import is_array, is_object
 
 Item = dict[str, Any]
 

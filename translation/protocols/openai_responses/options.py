@@ -10,7 +10,7 @@ from typing import Any
 
 from translation.codec import Quirks
 from translation.shared import efforts
-from translation.shared.json_shapes import is_object
+from translation.wire.jsontypes import is_object
 
 KEY_ORDER = (
     "model",

@@ -10,7 +10,7 @@ from typing import Any
 
 from translation.ir import request as ir
 from translation.protocols.openai_responses.names import ORIGIN, proof_from_wire
-from translation.shared.json_shapes import is_array, is_object
+from translation.wire.jsontypes import is_array, is_object
 
 Json = dict[str, Any]
 

@@ -13,8 +13,8 @@ from translation.errors import GatewayError
 from translation.ir.events import Event
 from translation.protocols.openai_responses.decoder import ResponsesDecoder, tolerant_object
 from translation.protocols.openai_responses.errors import stream_error_object
-from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
+from translation.wire.jsontypes import is_object
 from translation.wire.sse import frame
 
 Json = dict[str, Any]

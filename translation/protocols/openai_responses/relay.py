@@ -18,8 +18,8 @@ from translation.protocols.openai_responses.tools import (
     names_to_translate,
     tuple_schema_path,
 )
-from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
+from translation.wire.jsontypes import is_object
 
 
 def needs_translation(opened: OpenedRequest, quirks: Quirks) -> str | None:

@@ -18,8 +18,8 @@ from translation.protocols.openai_responses.items import clean_input
 from translation.protocols.openai_responses.names import ORIGIN, is_codex_client
 from translation.protocols.openai_responses.reading import read_items, read_tool_choice, read_tools
 from translation.protocols.openai_responses.tools import clean_tool_choice, clean_tools, has_tools
-from translation.shared.json_shapes import is_array, is_object
 from translation.wire.jsonio import loads_object
+from translation.wire.jsontypes import is_array, is_object
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "model": ((str,), "a string"),

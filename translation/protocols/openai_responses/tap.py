@@ -28,8 +28,8 @@ from translation.protocols.openai_responses.recovery import (
     shown,
 )
 from translation.protocols.openai_responses.usage import usage_from_response
-from translation.shared.json_shapes import is_object
 from translation.wire.jsonio import dumps
+from translation.wire.jsontypes import is_object
 from translation.wire.sse import COMMENT_PING, MAX_FRAME_BYTES, parse_frame
 
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 
 from translation.codec import Quirks
 from translation.errors import InvalidRequest
-from translation.shared.json_shapes import is_array, is_object
+from translation.wire.jsontypes import is_array, is_object
 
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
 _NAMED_KINDS = ("function", "custom")

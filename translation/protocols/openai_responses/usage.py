@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from translation.ir.usage import Usage
-from translation.shared.json_shapes import is_object
+from translation.wire.jsontypes import is_object
 
 Json = dict[str, Any]
 
