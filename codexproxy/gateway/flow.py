@@ -317,7 +317,10 @@ class _GenerateCall:
     def _conversation(self, opened: OpenedRequest) -> str:
         """The client's conversation, apart for every api key; a request without one is its own."""
         identity = opened.identity
-        return f"{self.key.id}:{identity.prompt_cache_key or identity.session or self.request.request_id}"
+        named = identity.prompt_cache_key or identity.session
+        if named is None and identity.anchor is not None:
+            named = f"{identity.user or ''}:{identity.anchor}"  # `user` alone may be one constant of an application
+        return f"{self.key.id}:{named or self.request.request_id}"
 
     # ---- failure -----------------------------------------------------------------------------------------------
 

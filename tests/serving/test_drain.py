@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -70,13 +71,21 @@ def start() -> Iterator:
             process.kill()
 
 
-def get(port: int, path: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", path)
-    return connection.getresponse()
+@pytest.fixture
+def get() -> Iterator[Callable[[int, str], http.client.HTTPResponse]]:
+    """Begin a request; the connections are closed after the test."""
+    with contextlib.ExitStack() as opened:
+
+        def begin(port: int, path: str) -> http.client.HTTPResponse:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            opened.callback(connection.close)
+            connection.request("GET", path)
+            return opened.enter_context(connection.getresponse())
+
+        yield begin
 
 
-def test_a_running_answer_finishes_while_new_requests_are_turned_away(start) -> None:
+def test_a_running_answer_finishes_while_new_requests_are_turned_away(start, get) -> None:
     process, port = start(30)
     slow = get(port, "/slow")
     assert slow.read(1) == b"x"
@@ -90,7 +99,7 @@ def test_a_running_answer_finishes_while_new_requests_are_turned_away(start) -> 
     assert "flushed" in process.stdout.read()
 
 
-def test_the_drain_period_ends(start) -> None:
+def test_the_drain_period_ends(start, get) -> None:
     process, port = start(0.2)
     assert get(port, "/slow").read(1) == b"x"
 
@@ -99,7 +108,7 @@ def test_the_drain_period_ends(start) -> None:
     assert process.wait(10) == 0
 
 
-def test_a_second_signal_does_not_wait(start) -> None:
+def test_a_second_signal_does_not_wait(start, get) -> None:
     process, port = start(30)
     assert get(port, "/slow").read(1) == b"x"
 
@@ -112,7 +121,7 @@ def test_a_second_signal_does_not_wait(start) -> None:
     assert time.monotonic() - began < 1.0
 
 
-def test_an_idle_process_stops_at_once(start) -> None:
+def test_an_idle_process_stops_at_once(start, get) -> None:
     process, port = start(30)
     assert get(port, "/").status == 200
 

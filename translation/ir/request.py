@@ -182,11 +182,15 @@ class Sampling(Struct, frozen=True, kw_only=True):
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """Who and which conversation, as far as the client said so. Never sent upstream as it is."""
+    """Who and which conversation, as far as the client said so. Never sent upstream as it is.
+
+    `anchor` stands in when the client names no conversation: what stays the same over its turns.
+    """
 
     prompt_cache_key: str | None = None
     session: str | None = None
     user: str | None = None
+    anchor: str | None = None
 
 
 class GenerateRequest(Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from translation.protocols.openai_chat.fields import (
 from translation.protocols.openai_chat.input_items import read_input
 from translation.protocols.openai_chat.messages import Transcript
 from translation.protocols.openai_chat.tools import read_tool_choice, read_tools
+from translation.shared.anchors import conversation_anchor
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_array, is_object
 
@@ -78,6 +79,7 @@ def open_chat_request(body: bytes, context: WireContext) -> OpenedRequest:
         prompt_cache_key=word(fields, "prompt_cache_key", "promptCacheKey"),
         session=next((context.headers[name] for name in _SESSION_HEADERS if context.headers.get(name)), None),
         user=word(fields, "user"),
+        anchor=_anchor(model, fields),
     )
     return OpenedRequest(
         model=model,
@@ -87,6 +89,13 @@ def open_chat_request(body: bytes, context: WireContext) -> OpenedRequest:
         context=context,
         previous_response_id=None if fields.get("messages") else word(fields, "previous_response_id"),
     )
+
+
+def _anchor(model: str, fields: dict[str, Any]) -> str | None:
+    messages = fields.get("messages") or fields.get("input")
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    return conversation_anchor(model, "", messages if is_array(messages) else ())
 
 
 def decode_chat_request(opened: OpenedRequest) -> GenerateRequest:

@@ -18,6 +18,7 @@ from translation.protocols.openai_responses.items import clean_input
 from translation.protocols.openai_responses.names import ORIGIN, is_codex_client
 from translation.protocols.openai_responses.reading import read_items, read_tool_choice, read_tools
 from translation.protocols.openai_responses.tools import clean_tool_choice, clean_tools, has_tools
+from translation.shared.anchors import conversation_anchor
 from translation.wire.jsonio import loads_object
 from translation.wire.jsontypes import is_array, is_object
 
@@ -155,7 +156,15 @@ def _identity(body: dict[str, Any], headers: Mapping[str, str]) -> ir.Identity:
         metadata = body.get("client_metadata")
         window = metadata.get(_WINDOW) if is_object(metadata) else None
         session = _string(window) or headers.get(_WINDOW)
-    return ir.Identity(prompt_cache_key=key, session=session or None, user=_string(body.get("user")))
+    return ir.Identity(
+        prompt_cache_key=key, session=session or None, user=_string(body.get("user")), anchor=_anchor(body)
+    )
+
+
+def _anchor(body: dict[str, Any]) -> str | None:
+    given = body.get("input") or body.get("messages")
+    items = given if is_array(given) else [{"role": "user", "content": given} if isinstance(given, str) else given]
+    return conversation_anchor(body["model"], _string(body.get("instructions")) or "", items)
 
 
 def _reasoning(value: dict[str, Any]) -> ir.ReasoningOptions | None:
