@@ -75,11 +75,13 @@ def open_chat_request(body: bytes, context: WireContext) -> OpenedRequest:
         stream = essential(first(fields, "stream") or False, bool, "stream", "a boolean")
     except Misread as problem:
         raise problem.error() from None
+    key = word(fields, "prompt_cache_key", "promptCacheKey")
+    session = next((context.headers[name] for name in _SESSION_HEADERS if context.headers.get(name)), None)
     identity = Identity(
-        prompt_cache_key=word(fields, "prompt_cache_key", "promptCacheKey"),
-        session=next((context.headers[name] for name in _SESSION_HEADERS if context.headers.get(name)), None),
+        prompt_cache_key=key,
+        session=session,
         user=word(fields, "user"),
-        anchor=_anchor(model, fields),
+        anchor=_anchor(model, fields) if key is None and session is None else None,
     )
     return OpenedRequest(
         model=model,

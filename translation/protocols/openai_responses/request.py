@@ -157,7 +157,10 @@ def _identity(body: dict[str, Any], headers: Mapping[str, str]) -> ir.Identity:
         window = metadata.get(_WINDOW) if is_object(metadata) else None
         session = _string(window) or headers.get(_WINDOW)
     return ir.Identity(
-        prompt_cache_key=key, session=session or None, user=_string(body.get("user")), anchor=_anchor(body)
+        prompt_cache_key=key,
+        session=session or None,
+        user=_string(body.get("user")),
+        anchor=None if key or session else _anchor(body),
     )
 
 
