@@ -199,6 +199,7 @@ class _GenerateCall:
                 if isinstance(error, errors.ModelUnsupported):
                     await gateway.pool.mark_unsupported(lease.account, target.model, now=gateway.clock())
             finally:
+                self.pulse.rest()
                 lease.release()
             await self._follow(step, failure, lease, exclude)
 

@@ -35,6 +35,7 @@ class Pulse:
         "_client",
         "_handle",
         "_heard_at",
+        "_is_resting",
         "_keep",
         "_loop",
         "_settings",
@@ -55,6 +56,7 @@ class Pulse:
         self._beat: Callable[[], bytes] | None = None
         self._keep: Callable[[], None] | None = None
         self._heard_at = self.said_at = self._loop.time()
+        self._is_resting = True
         self.timed_out = False
         shortest = min(settings.heartbeat_s, settings.idle_timeout_s, settings.first_event_timeout_s)
         self._tick_s = min(LONGEST_TICK_S, shortest / TICKS_PER_LIMIT)
@@ -70,6 +72,12 @@ class Pulse:
         """
         self._begin, self._beat, self._keep = begin, beat, keep
         self._heard_at = self._loop.time()
+        self._is_resting = False
+
+    def rest(self) -> None:
+        """Between attempts nobody is waited for; heartbeats go on."""
+        self._is_resting = True
+        self._keep = None
 
     def heard(self) -> None:
         """The upstream said something."""
@@ -87,7 +95,7 @@ class Pulse:
     def _tick(self) -> None:
         now = self._loop.time()
         limit = self._settings.idle_timeout_s if self._client.started else self._settings.first_event_timeout_s
-        if now - self._heard_at >= limit and not self._client.is_writing:
+        if now - self._heard_at >= limit and not self._client.is_writing and not self._is_resting:
             self.timed_out = True
             self._task.cancel()
             return
