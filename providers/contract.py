@@ -6,7 +6,7 @@ bytes. Neither knows rows, accounts or proxies: the flow unpacks those. Never im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -136,8 +136,11 @@ class UpstreamStream(Protocol):
     is_at_end: bool
     """The whole body has been read."""
 
-    async def read(self) -> bytes:
-        """Return the next network chunk, b"" at the end. Raises: UpstreamUnreachable when the connection breaks."""
+    def read(self) -> Awaitable[bytes]:
+        """Return, when awaited, the next network chunk, b"" at the end.
+
+        Raises: UpstreamUnreachable when the connection breaks.
+        """
         ...
 
     async def close(self) -> None:

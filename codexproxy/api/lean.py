@@ -131,22 +131,25 @@ class AsgiClient:
 
     async def write(self, data: bytes) -> None:
         """See `ClientStream.write`; the server's own flow control is the back-pressure."""
-        await self._say(data, is_last=False)
+        self.is_writing = True
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        finally:
+            self.is_writing = False
 
     async def end(self, data: bytes) -> None:
         """See `ClientStream.end`."""
-        await self._say(data, is_last=True)
+        await self._finish(data)
 
     async def reply(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """See `ClientStream.reply`."""
         await self.start(status, {**headers, "content-length": str(len(body))})
-        await self._say(body, is_last=True)
+        await self._finish(body)
 
-    async def _say(self, data: bytes, *, is_last: bool) -> None:
-        self.is_writing = True
-        self.is_ended = is_last
+    async def _finish(self, data: bytes) -> None:
+        self.is_writing = self.is_ended = True
         try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": not is_last})
+            await self._send({"type": "http.response.body", "body": data, "more_body": False})
         finally:
             self.is_writing = False
 

@@ -19,6 +19,7 @@ from codexproxy.gateway import lane, pump, retry
 from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant, SharedState
+from codexproxy.gateway.tasks import run_apart
 from codexproxy.gateway.types import ClientRequest, ClientStream, Refresher
 from providers import routing
 from providers.adapters.codex import conversation_key
@@ -290,7 +291,11 @@ class _GenerateCall:
                 relayed = provider.relayed_headers(upstream.headers)
             # 10 first event, then the rest
             if opened.stream:
-                await pump.stream(upstream, call.driver, self.client, self.pulse, response_headers, self._on_output)
+                # A task of its own: what wakes it for every chunk then climbs three frames instead of a dozen.
+                await run_apart(
+                    pump.stream(upstream, call.driver, self.client, self.pulse, response_headers, self._on_output),
+                    "stream",
+                )
                 self.record.status = 200
             else:
                 collected = await pump.collect(upstream, call.driver, self.pulse)

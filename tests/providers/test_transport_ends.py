@@ -86,7 +86,7 @@ async def test_cancelling_a_read_frees_the_upstream_within_a_second(
     stream = await transport.open(post(server.url), None)
     for _ in range(after):
         await within(2, stream.read())
-    reading = asyncio.create_task(stream.read())
+    reading = asyncio.ensure_future(stream.read())
     await asyncio.sleep(0.05)
     assert not reading.done()
     reading.cancel()

@@ -55,6 +55,11 @@ class SSESplitter:
                 frames.append(frame)
         return frames
 
+    @property
+    def has_pending(self) -> bool:
+        """Part of a frame is held back."""
+        return bool(self._pending) or self._held_cr
+
     def finish(self) -> list[tuple[bytes, bytes]]:
         """Return the trailing frame of a stream that ended without a blank line."""
         block = b"".join(self._pending)

@@ -89,6 +89,8 @@ class ChatStreamEncoder:
         """Return the bytes of these events, in one piece; empty when they say nothing to a Chat client."""
         if self._done:
             return b""
+        if len(events) == 1 and type(events[0]) is ev.TextDelta and self._opened:
+            return self._on_text(events[0])
         out: list[bytes] = []
         handlers = self._handlers
         for event in events:

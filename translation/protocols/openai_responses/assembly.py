@@ -8,7 +8,7 @@ deltas did not bring. Blocks are written through the normalizer only. Facts: spe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeGuard
 
 from translation.ir import events as ev
 from translation.ir.normalizer import Block, Normalizer
@@ -197,7 +197,7 @@ class Assembly:
 
     def text_snapshot(self, event: Json, part: Any, *, last: bool = False) -> None:
         """Take in a part of a message as a whole; `last` says that nothing of it will follow."""
-        if not is_object(part) or part.get("type") not in _PART_KINDS:
+        if not is_known_part(part):
             return
         item, index = self.item("message", event), _index(event.get("content_index"))
         self._text_snapshot(item, index, part)
@@ -240,7 +240,8 @@ class Assembly:
         self._normalizer.snapshot(block, full)
         if full:
             item.settled.add((kind, index))
-        for annotation in part.get("annotations") or ():
+        annotations = part.get("annotations")
+        for annotation in annotations if is_array(annotations) else ():
             if is_object(annotation):
                 self._cite(item, index, annotation)
 
@@ -249,7 +250,7 @@ class Assembly:
         if isinstance(content, str):
             content = [{"type": "output_text", "text": content}]
         for index, part in enumerate(content if is_array(content) else []):
-            if is_object(part) and part.get("type") in _PART_KINDS:
+            if is_known_part(part):
                 self._text_snapshot(item, index, part)
         for block in item.blocks.values():
             self._normalizer.close(block)
@@ -393,3 +394,11 @@ def _proof(data: Json) -> ev.Proof | None:
 def _media_type(data: Json) -> str:
     name = str(data.get("output_format") or "png").lower()
     return f"image/{'jpeg' if name == 'jpg' else name}"
+
+
+def is_known_part(part: object) -> TypeGuard[Json]:
+    """Tell whether `part` is a content part with text; its type may be anything at all, a list even."""
+    if not is_object(part):
+        return False
+    kind = part.get("type")
+    return isinstance(kind, str) and kind in _PART_KINDS

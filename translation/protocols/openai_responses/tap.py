@@ -29,7 +29,7 @@ from translation.protocols.openai_responses.recovery import (
 )
 from translation.protocols.openai_responses.usage import usage_from_response
 from translation.wire.jsonio import dumps
-from translation.wire.jsontypes import is_object
+from translation.wire.jsontypes import is_array, is_object
 from translation.wire.sse import COMMENT_PING, MAX_FRAME_BYTES, parse_frame
 
 Json = dict[str, Any]
@@ -79,6 +79,8 @@ class ResponsesTap:
         """Return what the client gets of a network chunk: whole frames only."""
         if self.done:
             return b""
+        if self._flows and chunk.startswith(_TEXT_DELTA) and self._is_one_frame(chunk):
+            return self._pass(chunk)
         blocks = self._cut(chunk)
         if not blocks:
             return self._fail(self.error) if self.error is not None and not self.done else b""
@@ -102,6 +104,17 @@ class ResponsesTap:
             self._memory.compact()
         out.append(b"")
         return b"\n\n".join(out)
+
+    def _is_one_frame(self, chunk: bytes) -> bool:
+        """A paced stream arrives frame by frame; such a chunk passes as it is."""
+        return not self._pending and not self._held_cr and chunk.find(b"\n\n") == len(chunk) - 2
+
+    def _pass(self, chunk: bytes) -> bytes:
+        self._last = chunk
+        self._memory.keep(chunk)
+        if len(self._memory.deltas) > MAX_HELD_DELTAS:
+            self._memory.compact()
+        return chunk
 
     def finish(self) -> bytes:
         """Return what the end of the file brings; a failed response when the stream has not ended itself."""
@@ -350,5 +363,7 @@ def _finish_reason(name: bytes, response: Json) -> FinishReason:
         details = response.get("incomplete_details")
         reason = details.get("reason") if is_object(details) else None
         return {"max_output_tokens": "length", "content_filter": "content_filter"}.get(str(reason), "stop")  # pyright: ignore[reportReturnType]
-    kinds = {item.get("type") for item in response.get("output") or () if is_object(item)}
+    output = response.get("output")
+    items = output if is_array(output) else []
+    kinds = {str(item.get("type")) for item in items if is_object(item)}
     return "tool_calls" if kinds & {"function_call", "custom_tool_call"} else "stop"
