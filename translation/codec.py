@@ -18,7 +18,7 @@ from translation.ir.response import GenerateResponse
 from translation.ir.usage import Usage
 from translation.wire.ids import Ids
 
-Operation = Literal["generate", "models", "model", "catalog", "model_info"]
+Operation = Literal["generate", "count_tokens", "models", "model", "catalog", "model_info"]
 
 
 class Route(Struct, frozen=True):
@@ -161,6 +161,8 @@ class Codec(Protocol):
     name: str
     routes: tuple[Route, ...]
     stream_media_type: str
+    listing_header: str | None
+    """A lower-case header that marks this dialect's clients where several share a path (`GET /v1/models`)."""
 
     # client side
     def open_request(self, body: bytes, context: WireContext) -> OpenedRequest: ...

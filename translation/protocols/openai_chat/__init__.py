@@ -26,6 +26,7 @@ class OpenAIChat:
 
     name = "openai-chat"
     stream_media_type = "text/event-stream; charset=utf-8"
+    listing_header = None
     routes = (
         Route("POST", "/v1/chat/completions"),
         Route("POST", "/chat/completions"),

@@ -39,6 +39,7 @@ class ResponsesCodec:
     name = ORIGIN
     routes = (Route("POST", "/v1/responses"), Route("POST", "/responses"))
     stream_media_type = "text/event-stream; charset=utf-8"
+    listing_header = None
 
     def open_request(self, body: bytes, context: WireContext) -> OpenedRequest:
         """Parse and validate a client's body. Raises: InvalidRequest, UnsupportedFeature."""
