@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests that measure are run by `make bench`, or with PYTEST_ARGS=-mperf: a busy machine would fail them.
+PYTEST_ARGS ?= -m "not perf"
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test lint check messages screenshots fmt bench lock clean
