@@ -1,0 +1,98 @@
+"""Anthropic Messages, the dialect of Claude Code and Anthropic's SDKs. Client side in full; no upstream side yet.
+
+`request.py` and what it names read a body, `stage.py` → `encoder.py` write a stream, `response.py` the collected
+answer from the same events. Facts: spec/translation.md §6, spec/clients.md §2. Reference:
+https://platform.claude.com/docs/en/api/messages (checked 2026-11-23).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from translation.codec import Codec, ModelInfo, OpenedRequest, Quirks, RelayTarget, Route, WireContext, WireError
+from translation.errors import GatewayBug, GatewayError
+from translation.ir.request import GenerateRequest
+from translation.ir.response import GenerateResponse
+from translation.protocols.anthropic_messages import errors as _errors
+from translation.protocols.anthropic_messages import models as _models
+from translation.protocols.anthropic_messages import request as _request
+from translation.protocols.anthropic_messages import response as _response
+from translation.protocols.anthropic_messages.encoder import MessagesEncoder
+from translation.shared.token_count import estimate_tokens
+from translation.wire.jsonio import dumps
+
+
+class AnthropicMessages:
+    """Implements `Codec` and `TokenCounter`. The upstream direction raises GatewayBug until such providers exist."""
+
+    name = "anthropic-messages"
+    stream_media_type = "text/event-stream; charset=utf-8"
+    listing_header = "anthropic-version"
+    routes = (
+        Route("POST", "/v1/messages"),
+        Route("POST", "/v1/messages/count_tokens", "count_tokens"),
+    )
+
+    # ---- client side -------------------------------------------------------------------------------------------
+
+    def open_request(self, body: bytes, context: WireContext) -> OpenedRequest:
+        """Parse a body and read what routing needs. Raises: InvalidRequest."""
+        return _request.open_request(body, context)
+
+    def decode_request(self, opened: OpenedRequest) -> GenerateRequest:
+        """Build the IR. Raises: InvalidRequest, UnsupportedFeature."""
+        return _request.decode_request(opened)
+
+    def encoder(self, opened: OpenedRequest) -> MessagesEncoder:
+        """Return the encoder of one stream."""
+        return MessagesEncoder(opened)
+
+    def encode_response(self, response: GenerateResponse, opened: OpenedRequest) -> bytes:
+        """Write a collected answer."""
+        return _response.encode_response(response, opened)
+
+    def encode_error(self, error: GatewayError) -> WireError:
+        """Write an error in Anthropic's envelope."""
+        return _errors.encode_error(error)
+
+    def encode_models(self, models: Sequence[ModelInfo], context: WireContext) -> bytes:
+        """Write the model list."""
+        return _models.encode_models(models)
+
+    def encode_model(self, model: ModelInfo, context: WireContext) -> bytes:
+        """Write one model."""
+        return _models.encode_model(model)
+
+    def count_tokens(self, opened: OpenedRequest) -> bytes:
+        """Answer `count_tokens`. Raises: InvalidRequest, UnsupportedFeature."""
+        return dumps({"input_tokens": estimate_tokens(_request.decode_request(opened))})
+
+    # ---- upstream side and relay lane: not built yet -----------------------------------------------------------
+
+    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> NoReturn:
+        """Not built yet: no upstream speaks Messages so far. Raises: GatewayBug."""
+        raise _not_built("encode_request")
+
+    def decoder(self) -> NoReturn:
+        """Not built yet: no upstream speaks Messages so far. Raises: GatewayBug."""
+        raise _not_built("decoder")
+
+    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
+        """Return why a body cannot be relayed; always a reason, because the relay lane is not built."""
+        return "the messages relay is not built yet"
+
+    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> NoReturn:
+        """Not built yet. Raises: GatewayBug."""
+        raise _not_built("relay_request")
+
+    def tap(self, opened: OpenedRequest) -> NoReturn:
+        """Not built yet. Raises: GatewayBug."""
+        raise _not_built("tap")
+
+
+def _not_built(method: str) -> GatewayBug:
+    return GatewayBug(f"The gateway cannot talk Anthropic Messages to an upstream yet (`{method}`).")
+
+
+CODEC: Codec = AnthropicMessages()
