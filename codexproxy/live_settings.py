@@ -1,0 +1,219 @@
+"""Settings that take effect while the gateway runs: their keys, what they may hold, and how they reach the snapshot.
+
+Order: environment, then row, then default. Every change is validated, written with an audit entry, and bumps the
+snapshot, so that all processes follow. Only keys with an effect are here. Keys and ranges: spec/operations.md §7.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import transaction
+from msgspec import Struct
+
+from accounts import audit, changes
+from accounts.keys import KEY_PREFIX
+from accounts.rotation import STRATEGIES
+from codexproxy.env import env
+from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings
+from codexproxy.models import Setting
+from providers import routing
+from providers.catalog import bundled_models
+from providers.contract import Secret
+from translation.errors import ModelNotFound
+
+logger = logging.getLogger(__name__)
+
+STARS = "***"
+_TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+_VERSION = re.compile(r"\d[\w.+-]{0,63}")
+_DEFAULTS = GatewaySettings()
+
+
+class BadSetting(ValueError):
+    """A key nobody knows, or a value it may not have; the message is a sentence for people."""
+
+
+class Definition(Struct, frozen=True):
+    """One key: how its text is read (raises BadSetting), its default, and the environment variable that wins."""
+
+    read: Callable[[str], Any]
+    default: Any
+    variable: str = ""
+    is_secret: bool = False
+
+
+class ShownSetting(Struct, frozen=True):
+    """A setting as people see it; secrets are stars."""
+
+    key: str
+    value: Any
+    default: Any
+    source: str
+
+
+# ---- readers: text → value ------------------------------------------------------------------------------------------
+
+
+def _boolean(text: str) -> bool:
+    word = text.strip().lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise BadSetting(f"must be true or false, not {text[:40]!r}.")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 86_400:
+        raise BadSetting("must be a number of seconds from 1 to 86400.")
+    return value
+
+
+def _port(text: str) -> int:
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 65_535:
+        raise BadSetting("must be a port from 1 to 65535.")
+    return int(text)
+
+
+def _host(text: str) -> str:
+    host = text.strip()
+    if not host or len(host) > 253 or any(character.isspace() for character in host):
+        raise BadSetting("must be an address of this machine, such as 127.0.0.1, without spaces.")
+    return host
+
+
+def _strategy(text: str) -> str:
+    if text not in STRATEGIES:
+        raise BadSetting(f"must be one of {', '.join(STRATEGIES)}.")
+    return text
+
+
+def _model(text: str) -> str:
+    try:
+        routing.resolve(text, models=bundled_models(), aliases={}, default_model=_DEFAULTS.default_model)
+    except ModelNotFound:
+        raise BadSetting(f"must be a model that is served here, not {text[:80]!r}.") from None
+    return text.strip()
+
+
+def _version(text: str) -> str:
+    if not _VERSION.fullmatch(text):
+        raise BadSetting("must be a version like 0.30.0, at most 64 characters.")
+    return text
+
+
+def _key(text: str) -> str:
+    if not text.startswith(KEY_PREFIX):
+        raise BadSetting(f"must be an API key of this gateway; it begins with {KEY_PREFIX}.")
+    return text.strip()
+
+
+DEFINITIONS: Mapping[str, Definition] = {
+    "api.timeout_seconds": Definition(_seconds, _DEFAULTS.idle_timeout_s),
+    "auth.rotation_strategy": Definition(_strategy, _DEFAULTS.rotation_strategy),
+    "model.default": Definition(_model, _DEFAULTS.default_model),
+    "ollama.enabled": Definition(_boolean, _DEFAULTS.ollama.enabled, "OLLAMA_BRIDGE_ENABLED"),
+    "ollama.host": Definition(_host, _DEFAULTS.ollama.host, "OLLAMA_BRIDGE_HOST"),
+    "ollama.port": Definition(_port, _DEFAULTS.ollama.port, "OLLAMA_BRIDGE_PORT"),
+    "ollama.key": Definition(_key, "", "OLLAMA_BRIDGE_KEY", is_secret=True),
+    "ollama.version": Definition(_version, "", "OLLAMA_BRIDGE_VERSION"),
+    "ollama.disable_vision": Definition(_boolean, False, "OLLAMA_BRIDGE_DISABLE_VISION"),  # noqa: FBT003
+}
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def load_settings() -> GatewaySettings:
+    """Return what the environment, the rows and the defaults amount to. One query."""
+    values = {key: value for key, (value, _) in _effective().items()}
+    timeout_s = values["api.timeout_seconds"]
+    return GatewaySettings(
+        rotation_strategy=values["auth.rotation_strategy"],
+        default_model=values["model.default"],
+        first_event_timeout_s=timeout_s,
+        idle_timeout_s=timeout_s,
+        codec_options={
+            "ollama.version": values["ollama.version"],
+            "ollama.disable_vision": "true" if values["ollama.disable_vision"] else "",
+        },
+        ollama=OllamaBridgeSettings(
+            enabled=values["ollama.enabled"],
+            host=values["ollama.host"],
+            port=values["ollama.port"],
+            key=Secret(values["ollama.key"]),
+        ),
+    )
+
+
+def shown_settings() -> list[ShownSetting]:
+    """Return every setting, in order, as people may see it."""
+    found: list[ShownSetting] = []
+    for key, (value, source) in _effective().items():
+        definition = DEFINITIONS[key]
+        shown = (STARS if value else "") if definition.is_secret else value
+        found.append(ShownSetting(key, shown, definition.default, source))
+    return found
+
+
+def _effective() -> dict[str, tuple[Any, str]]:
+    """Return value and source by key. A value that is no longer legal is told and passed over."""
+    rows = {row.key: row for row in Setting.objects.all()}
+    found: dict[str, tuple[Any, str]] = {}
+    for key, definition in DEFINITIONS.items():
+        found[key] = (definition.default, "default")
+        row = rows.get(key)
+        texts = [(_environment(definition), "environment"), (_stored(row) if row else "", "setting")]
+        for text, source in texts:
+            if not text:
+                continue
+            try:
+                found[key] = (definition.read(text), source)
+                break
+            except BadSetting as problem:
+                shown = "its value" if definition.is_secret else str(problem)
+                logger.warning("The setting %s from the %s is ignored: %s", key, source, shown)
+    return found
+
+
+def _environment(definition: Definition) -> str:
+    return str(env.str(definition.variable, default="")) if definition.variable else ""
+
+
+def _stored(row: Setting) -> str:
+    if row.secret is not None:
+        return row.secret.reveal() if row.secret else ""  # one that no key decrypts is empty, and stays stored
+    return "" if row.value is None else str(row.value)
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def setting_set(key: str, text: str, *, actor: str) -> None:
+    """Store a setting; "null" and "default" take it back to its default.
+
+    Raises: BadSetting.
+    """
+    definition = DEFINITIONS.get(key)
+    if definition is None:
+        raise BadSetting(f"There is no setting {key[:80]!r}; 'codexproxy settings get' shows all.")
+    is_reset = text.strip().lower() in ("null", "default")
+    try:
+        value = definition.default if is_reset else definition.read(text)
+    except BadSetting as problem:
+        raise BadSetting(f"{key} {problem}") from None
+    with transaction.atomic():
+        if is_reset:
+            Setting.objects.filter(key=key).delete()
+        elif definition.is_secret:
+            Setting.objects.update_or_create(key=key, defaults={"value": None, "secret": Secret(value)})
+        else:
+            Setting.objects.update_or_create(key=key, defaults={"value": value, "secret": None})
+        audit.record(actor=actor, action="setting.set", target=key, value=STARS if definition.is_secret else value)
+        changes.bump_snapshot()
