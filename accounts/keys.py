@@ -29,13 +29,23 @@ def digest(key: str) -> bytes:
 
 
 def presented_key(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
-    """Return the key a client presents: Bearer, `x-api-key`, `x-goog-api-key`, then `?key=`."""
+    """Return the key a client presents: Bearer, `x-api-key`, `x-goog-api-key`, then `?key=`.
+
+    One that looks like ours goes first: a Codex client with a ChatGPT login sends its own bearer whatever is
+    configured, and our key in a header beside it (spec/clients.md §1.5).
+    """
+    bearer = None
     authorization = headers.get("authorization")
     if authorization:
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() == "bearer" and value:
-            return value.strip()
-    return headers.get("x-api-key") or headers.get("x-goog-api-key") or query.get("key")
+            bearer = value.strip()
+            if bearer.startswith(KEY_PREFIX):
+                return bearer
+    others = (headers.get("x-api-key"), headers.get("x-goog-api-key"), query.get("key"))
+    if bearer is None:
+        return next((key for key in others if key), None)
+    return next((key for key in others if key and key.startswith(KEY_PREFIX)), bearer)
 
 
 def authenticate(keys: Mapping[bytes, ApiKeyView], key: str | None, now_s: float) -> ApiKeyView:

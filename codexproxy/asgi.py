@@ -6,7 +6,6 @@ Read next: `api/lean.py` for the door, `wiring.py` for what runs beside requests
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from django.core.asgi import get_asgi_application
 
@@ -15,11 +14,9 @@ django_application = get_asgi_application()
 
 from codexproxy.api.health import HealthDoor  # noqa: E402  (Django must be set up first)
 from codexproxy.api.lean import LeanDoor, Receive, Scope, Send  # noqa: E402
+from codexproxy.api.probes import answer_probe  # noqa: E402
+from codexproxy.api.websocket import SocketDoor  # noqa: E402
 from codexproxy.wiring import Runtime  # noqa: E402
-
-NOT_YET = b'{"error":{"message":"WebSocket is not served here; use HTTP.","type":"invalid_request_error","code":"upgrade_required","param":null}}'  # noqa: E501
-WEBSOCKET_REFUSAL_STATUS = 426
-"""Codex CLI falls back to HTTP at once on 426; anything else costs it retries (spec/clients.md §10.1)."""
 
 
 class Application:
@@ -28,6 +25,7 @@ class Application:
     def __init__(self) -> None:
         self.runtime: Runtime | None = None
         self._door: LeanDoor | None = None
+        self._sockets: SocketDoor | None = None
         self._health = HealthDoor(lambda: self.runtime)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,23 +34,31 @@ class Application:
             if scope["path"].startswith("/health"):
                 await self._health(scope, receive, send)
                 return
+            if await answer_probe(scope, send):
+                return
             door = self._door or await self._start()
             await door(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
-            await _refuse_websocket(receive, send)
+            if self._sockets is None:
+                await self._start()
+            assert self._sockets is not None  # _start made it
+            await self._sockets(scope, receive, send)
 
     def start_drain(self) -> None:
         """The process is about to end: no new requests."""
         if self.runtime is not None:
             self.runtime.start_drain()
+        if self._sockets is not None:
+            self._sockets.start_drain()
 
     async def _start(self) -> LeanDoor:
         """Start the runtime; servers without lifespan (Daphne) get here with the first request."""
         runtime = Runtime()
         await runtime.start()
         self.runtime = runtime
+        self._sockets = SocketDoor(runtime.gateway)
         self._door = LeanDoor(
             runtime.wire, django_application, lambda: runtime.snapshots.current.settings.max_body_bytes
         )
@@ -73,13 +79,6 @@ class Application:
                     await self.runtime.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
-
-
-async def _refuse_websocket(receive: Receive, send: Send) -> None:
-    await receive()
-    headers: list[Any] = [(b"content-type", b"application/json"), (b"upgrade", b"websocket")]
-    await send({"type": "websocket.http.response.start", "status": WEBSOCKET_REFUSAL_STATUS, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": NOT_YET})
 
 
 application = Application()

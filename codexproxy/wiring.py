@@ -24,12 +24,16 @@ from accounts.pool import AccountPool
 from accounts.refresh import lease_owner, refresh_account, wait_for_refresh
 from accounts.reporting import accounts_report
 from accounts.values import AccountReport
+from codexproxy.api.lean import LeanDoor
+from codexproxy.api.ollama_door import OllamaDoor
 from codexproxy.api.wire import WireApi
 from codexproxy.gateway.flow import Gateway
-from codexproxy.gateway.snapshot import GatewaySettings, Snapshot, SnapshotStore
+from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings, Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate
 from codexproxy.gateway.state.memory import MemoryState
 from codexproxy.gateway.tasks import spawn
+from codexproxy.live_settings import load_settings
+from codexproxy.serving.ollama_listener import OllamaListener
 from providers.adapters.codex import CodexProvider
 from providers.catalog import bundled_models
 from providers.contract import Secret
@@ -73,6 +77,7 @@ class Runtime:
             refresher=self.refresh,
         )
         self.wire = WireApi(self.gateway)
+        self.ollama = OllamaListener(OllamaDoor(self._second_door(), self._ollama_settings))
         self._writer: UsageWriter | None = None
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
@@ -88,12 +93,14 @@ class Runtime:
         spawn(self._writer.run(), "usage writer")
         spawn(self._follow_changes(), "snapshot")
         spawn(self._persist_reports(), "account reports")
+        await self.ollama.apply(self._ollama_settings())
 
     async def stop(self) -> None:
         """Flush what is queued and close connections; requests have ended by now."""
         self._stopping.set()
         self._wake.set()
         self._unsubscribe()
+        await self.ollama.stop()
         if self._writer is not None:
             await self._writer.flush()
         await self._write_reports()
@@ -132,12 +139,27 @@ class Runtime:
                 if version != self.snapshots.current.version:
                     await self._reload(version)
                 self.checked_at = time.monotonic()
+                self._follow_listener()
             except Exception:
                 log.exception("the snapshot could not be reloaded; the old one stays in use")
 
     async def _reload(self, version: int) -> None:
         self.snapshots.current = await self._in_thread(partial(_load_snapshot, version))
         self.checked_at = time.monotonic()
+
+    # ---- the listener for Ollama apps --------------------------------------------------------------------------
+
+    def _follow_listener(self) -> None:
+        """Apart from the snapshot's loop: closing waits for answers that run."""
+        settings = self._ollama_settings()
+        if not self.ollama.agrees_with(settings):
+            spawn(self.ollama.apply(settings), "ollama listener settings")
+
+    def _ollama_settings(self) -> OllamaBridgeSettings:
+        return self.snapshots.current.settings.ollama
+
+    def _second_door(self) -> LeanDoor:
+        return LeanDoor(self.wire, _nothing_else, lambda: self.snapshots.current.settings.max_body_bytes)
 
     # ---- facts flowing up --------------------------------------------------------------------------------------
 
@@ -208,4 +230,10 @@ def _load_snapshot(version: int) -> Snapshot:
         keys=load_keys(),
         accounts=load_accounts(),
         models=bundled_models(),
+        settings=load_settings(),
     )
+
+
+async def _nothing_else(*_call: Any) -> None:
+    """Django has no place behind the listener for Ollama apps; its door lets only model routes through."""
+    raise AssertionError("a path that is no model route passed the door")

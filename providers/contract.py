@@ -7,7 +7,7 @@ bytes. Neither knows rows, accounts or proxies: the flow unpacks those. Never im
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -54,7 +54,8 @@ class Credential(Struct, frozen=True, kw_only=True):
 class Target(Struct, frozen=True, kw_only=True):
     """Where one attempt goes: an adapter, the codec it speaks, and the upstream's own model name.
 
-    `effort` and `service_tier` come from suffixes of the name the client used.
+    `effort` and `service_tier` come from suffixes of the name the client used. `operation` is the client's
+    (`OpenedRequest.operation`); an upstream without an address for it answers as it can.
     """
 
     provider: str
@@ -63,6 +64,7 @@ class Target(Struct, frozen=True, kw_only=True):
     quirks: Quirks = Quirks()
     effort: str | None = None
     service_tier: str | None = None
+    operation: Literal["respond", "compact"] = "respond"
 
 
 class Conversation(Struct, frozen=True, kw_only=True):

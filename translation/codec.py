@@ -6,8 +6,8 @@ tells what routing must know; `decode_request` builds the whole IR, for the tran
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -18,7 +18,7 @@ from translation.ir.response import GenerateResponse
 from translation.ir.usage import Usage
 from translation.wire.ids import Ids
 
-Operation = Literal["generate", "count_tokens", "models", "model", "catalog", "model_info"]
+Operation = Literal["generate", "count_tokens", "models", "model", "catalog", "model_info", "static"]
 
 
 class Route(Struct, frozen=True):
@@ -30,7 +30,11 @@ class Route(Struct, frozen=True):
 
 
 class WireContext(Struct, frozen=True, kw_only=True):
-    """What a codec may know of a request besides its body: lower-case headers, path parameters, query, time, ids."""
+    """What a codec may know of a request besides its body: lower-case headers, path parameters, query, time, ids.
+
+    `clock` tells the present, for answers that say how long they took; None when nobody measures. `options` are the
+    operator's own words for this dialect, by dotted key.
+    """
 
     headers: Mapping[str, str] = {}
     path: str = ""
@@ -38,6 +42,8 @@ class WireContext(Struct, frozen=True, kw_only=True):
     query: Mapping[str, str] = {}
     now_s: float = 0.0
     ids: Ids = Ids()
+    clock: Callable[[], float] | None = None
+    options: Mapping[str, str] = {}
 
 
 class OpenedRequest(Struct, kw_only=True):
@@ -49,6 +55,14 @@ class OpenedRequest(Struct, kw_only=True):
     identity: Identity
     context: WireContext
     previous_response_id: str | None = None
+    operation: Literal["respond", "compact"] = "respond"
+    """What the upstream is asked to do; some upstreams have an address for each."""
+    media_type: str | None = None
+    """What a stream of the answer is; None means the codec's usual `stream_media_type`."""
+    answer: bytes | None = None
+    """The whole answer of a request that needs no upstream, in the form the client asked for."""
+    decoded: GenerateRequest | None = None
+    """The IR, kept by a `decode_request` whose encoder needs it again; None until then."""
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
@@ -80,6 +94,14 @@ class RelayTarget(Struct, frozen=True, kw_only=True):
 
 class WireError(Struct, frozen=True):
     """An error as the client's dialect writes it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class WireAnswer(Struct, frozen=True):
+    """A whole answer that a codec gives by itself."""
 
     status: int
     headers: dict[str, str]
@@ -155,14 +177,35 @@ class Tap(Protocol):
         ...
 
 
+@runtime_checkable
+class TokenCounter(Protocol):
+    """What a codec with a `count_tokens` route has besides `Codec`."""
+
+    def count_tokens(self, opened: OpenedRequest) -> bytes:
+        """Answer the route from an estimate; no upstream is asked. Raises what `decode_request` raises."""
+        ...
+
+
+@runtime_checkable
+class AnsweringCodec(Protocol):
+    """What a codec with `static` routes has besides `Codec`: it answers them from the catalogue alone."""
+
+    def answer(self, body: bytes, context: WireContext, models: Sequence[ModelInfo]) -> WireAnswer:
+        """Answer the call at `context.path`; `models` are those the caller may use. Raises: GatewayError."""
+        ...
+
+
 class Codec(Protocol):
     """Both directions of one wire protocol."""
 
     name: str
     routes: tuple[Route, ...]
     stream_media_type: str
-    listing_header: str | None
-    """A lower-case header that marks this dialect's clients where several share a path (`GET /v1/models`)."""
+
+    @property
+    def listing_header(self) -> str | None:
+        """A lower-case header that marks this dialect's clients where several share a path (`GET /v1/models`)."""
+        ...
 
     # client side
     def open_request(self, body: bytes, context: WireContext) -> OpenedRequest: ...

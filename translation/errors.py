@@ -26,6 +26,8 @@ class GatewayError(Exception):
     kind: ClassVar[str] = "internal"
     status: int = 500
     code: str = "internal_error"
+    request_id: str = ""
+    """Set by whoever answers a client, for dialects that repeat it in the body."""
 
     def __init__(
         self,

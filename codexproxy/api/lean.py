@@ -19,7 +19,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from msgspec.structs import replace
 
-from codexproxy.api.wire import WireApi, WireReply, WireRoute
+from codexproxy.api.wire import WireApi, WireReply
 from codexproxy.gateway.tasks import spawn
 from codexproxy.gateway.types import ClientRequest
 from translation.codec import Codec
@@ -77,15 +77,16 @@ class LeanDoor:
             peer=peer[0] if peer else "",
             request_id=self._ids.mint("req_"),
         )
+        codec = self._api.dialect(route, head.headers)
         try:
             head = replace(head, query=_query(scope["query_string"])) if scope["query_string"] else head
-            response = await route.operation.run(WireRequest(scope, route.codec, head), **params)
+            response = await route.operation.run(WireRequest(scope, codec, head), **params)
             if not isinstance(response, WireReply):
                 await _send_response(client, response)
                 return
             body = await _read_body(receive, head.headers, self._max_body_bytes())
         except GatewayError as error:
-            await _refuse(route, client, error, head.request_id)
+            await _refuse(codec, client, error, head)
             return
         except ClientLeft:
             return
@@ -244,9 +245,10 @@ def _too_large(limit: int) -> RequestTooLarge:
     return RequestTooLarge(f"The request body is larger than {limit // (1024 * 1024)} MiB, the limit of this gateway.")
 
 
-async def _refuse(route: WireRoute, client: AsgiClient, error: GatewayError, request_id: str) -> None:
-    answer = route.codec.encode_error(error)
-    headers = {"content-type": "application/json", "x-request-id": request_id, "connection": "close", **answer.headers}
+async def _refuse(codec: Codec, client: AsgiClient, error: GatewayError, head: ClientRequest) -> None:
+    error.request_id = head.request_id
+    answer = codec.encode_error(error)
+    headers = {"content-type": "application/json", **head.id_headers, "connection": "close", **answer.headers}
     await client.reply(answer.status, headers, answer.body)
 
 

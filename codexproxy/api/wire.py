@@ -7,7 +7,7 @@ whatever raised them, leave in the dialect of the route's codec. The operations 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +17,9 @@ from ninja.operation import AsyncOperation
 
 from accounts.values import ApiKeyView
 from codexproxy.gateway.catalog import catalog_entry, visible_model, visible_models
+from codexproxy.gateway.counting import count_tokens
 from codexproxy.gateway.flow import Gateway
+from codexproxy.gateway.static import answer_static
 from codexproxy.gateway.types import ClientRequest, ClientStream
 from translation import registry
 from translation.codec import Codec, Route, WireContext
@@ -59,9 +61,10 @@ class WireReply(HttpResponseBase):
 class WireRoute:
     """One mounted route: its codec and the Ninja operation that answers it."""
 
-    __slots__ = ("codec", "operation", "pattern", "route")
+    __slots__ = ("codec", "is_missing", "operation", "pattern", "route")
 
-    def __init__(self, codec: Codec, route: Route, operation: AsyncOperation) -> None:
+    def __init__(self, codec: Codec, route: Route, operation: AsyncOperation, *, is_missing: bool = False) -> None:
+        self.is_missing = is_missing
         self.codec = codec
         self.route = route
         self.operation = operation
@@ -82,6 +85,7 @@ class WireApi:
         self._paths: set[str] = set()
         self.routes: list[WireRoute] = []
         self._fallback = registry.get("openai-chat")
+        self._marked = [codec for codec in registry.codecs().values() if codec.listing_header is not None]
         for route in GATEWAY_ROUTES:
             self._mount(self._fallback, route)
         for codec in registry.codecs().values():
@@ -93,7 +97,7 @@ class WireApi:
         route = self._fixed.get((method, path))
         if route is not None:
             return route, {}
-        if not path.startswith(PREFIXES):
+        if not (path.startswith(PREFIXES) or path in self._paths):
             return None
         for candidate in self._templates:
             if candidate.route.method == method:
@@ -102,8 +106,17 @@ class WireApi:
                     return candidate, match.groupdict()
         return self._missing(method, path), {}
 
+    def dialect(self, route: WireRoute, headers: Mapping[str, str]) -> Codec:
+        """Return who answers: the route's codec, or on shared paths the one whose clients send its marking header."""
+        if route.route.operation in SHARED_OPERATIONS or (route.codec is self._fallback and route.is_missing):
+            for codec in self._marked:
+                if codec.listing_header in headers:
+                    return codec
+        return route.codec
+
     def _mount(self, codec: Codec, route: Route) -> None:
-        view = VIEWS[route.operation](self.gateway, codec)
+        views = NAMED_VIEWS if "{model}" in route.path else VIEWS
+        view = views[route.operation](self.gateway, codec)
         operation = self._operation(codec, route, view)
         mounted = WireRoute(codec, route, operation)
         self.routes.append(mounted)
@@ -132,8 +145,9 @@ class WireApi:
             if allowed
             else RouteNotFound(f"There is nothing at {method} {path[:200]}. GET /v1/models shows what is served.")
         )
-        refusal = _Refusal(self._fallback, error, {"allow": ", ".join(allowed)} if allowed else {})
-        return WireRoute(self._fallback, Route(method, path), refusal)  # type: ignore[arg-type]
+        codec = next((r.codec for r in self.routes if _is_at_or_below(path, r.route.path)), self._fallback)
+        refusal = _Refusal(error, {"allow": ", ".join(allowed)} if allowed else {})
+        return WireRoute(codec, Route(method, path), refusal, is_missing=True)  # type: ignore[arg-type]
 
 
 GATEWAY_ROUTES = (
@@ -142,21 +156,23 @@ GATEWAY_ROUTES = (
 )
 """Routes of no vendor's protocol, with errors as OpenAI's; mounted first, or `/v1/models/{model_id}` takes them."""
 
-PREFIXES = ("/v1/", "/v1beta/", "/responses", "/chat/")
+SHARED_OPERATIONS = ("models", "model")
+"""Operations whose paths several dialects share (spec/clients.md §10.2)."""
+
+PREFIXES = ("/v1/", "/v1beta/", "/v1alpha/", "/responses", "/chat/", "/backend-api/")
 """Paths below these are clients' business; anything unknown there gets a JSON error."""
 
 
 class _Refusal:
     """Stands in for an operation where there is none."""
 
-    def __init__(self, codec: Codec, error: GatewayError, headers: dict[str, str]) -> None:
-        self._codec = codec
+    def __init__(self, error: GatewayError, headers: dict[str, str]) -> None:
         self._error = error
         self._headers = headers
 
     async def run(self, request: HttpRequest) -> HttpResponseBase:
         """Answer with the error."""
-        response = _error_response(self._codec, self._error, request)
+        response = _answer_in_dialect(request, self._error)
         for name, value in self._headers.items():
             response[name] = value
         return response
@@ -173,11 +189,34 @@ def _generate_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
     return view
 
 
+def _count_tokens_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest) -> WireReply:
+        return WireReply(lambda call, client: count_tokens(gateway, codec, call, client))
+
+    return view
+
+
+def _named_generate_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest, model: str) -> WireReply:
+        key: ApiKeyView = request.auth  # type: ignore[attr-defined]
+        return WireReply(lambda call, client: gateway.generate(codec, key, call, client))
+
+    return view
+
+
+def _named_count_tokens_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest, model: str) -> WireReply:
+        return WireReply(lambda call, client: count_tokens(gateway, codec, call, client))
+
+    return view
+
+
 def _models_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
     async def view(request: HttpRequest) -> HttpResponse:
         context = _context(gateway, request)
         models = visible_models(gateway.snapshots.current, request.auth)  # type: ignore[attr-defined]
-        return HttpResponse(codec.encode_models(models, context), content_type="application/json")
+        dialect: Codec = request.wire_codec  # type: ignore[attr-defined]
+        return HttpResponse(dialect.encode_models(models, context), content_type="application/json")
 
     return view
 
@@ -185,7 +224,8 @@ def _models_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
 def _model_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
     async def view(request: HttpRequest, model_id: str) -> HttpResponse:
         info = visible_model(gateway.snapshots.current, request.auth, model_id)  # type: ignore[attr-defined]
-        return HttpResponse(codec.encode_model(info, _context(gateway, request)), content_type="application/json")
+        dialect: Codec = request.wire_codec  # type: ignore[attr-defined]
+        return HttpResponse(dialect.encode_model(info, _context(gateway, request)), content_type="application/json")
 
     return view
 
@@ -209,13 +249,29 @@ def _model_info_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
     return view
 
 
+def _static_view(gateway: Gateway, codec: Codec) -> Callable[..., Any]:
+    async def view(request: HttpRequest) -> WireReply:
+        models = visible_models(gateway.snapshots.current, request.auth)  # type: ignore[attr-defined]
+        return WireReply(lambda call, client: answer_static(gateway, codec, models, call, client))
+
+    return view
+
+
 VIEWS: dict[str, Callable[[Gateway, Codec], Callable[..., Any]]] = {
     "generate": _generate_view,
+    "count_tokens": _count_tokens_view,
     "models": _models_view,
     "model": _model_view,
     "catalog": _catalog_view,
     "model_info": _model_info_view,
+    "static": _static_view,
 }
+
+NAMED_VIEWS: dict[str, Callable[[Gateway, Codec], Callable[..., Any]]] = {
+    "generate": _named_generate_view,
+    "count_tokens": _named_count_tokens_view,
+}
+"""Views of paths that name the model: Ninja wants it in the signature, the codec reads it from its context."""
 
 
 def _context(gateway: Gateway, request: HttpRequest) -> WireContext:
@@ -230,13 +286,18 @@ def _answer_in_dialect(request: HttpRequest, error: GatewayError) -> HttpRespons
 
 
 def _error_response(codec: Codec, error: GatewayError, request: HttpRequest) -> HttpResponse:
-    answer = codec.encode_error(error)
     call: ClientRequest = request.wire_head  # type: ignore[attr-defined]
+    error.request_id = call.request_id
+    answer = codec.encode_error(error)
     return HttpResponse(
         answer.body,
         status=answer.status,
-        headers={"content-type": "application/json", **answer.headers, "x-request-id": call.request_id},
+        headers={"content-type": "application/json", **answer.headers, **call.id_headers},
     )
+
+
+def _is_at_or_below(path: str, route_path: str) -> bool:
+    return path == route_path or path.startswith(f"{route_path}/")
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -12,6 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from accounts import keys
 from accounts.pool import AccountPool, Lease
 from accounts.values import AccountReport, AccountView, ApiKeyView
@@ -32,6 +34,8 @@ from translation.wire.ids import Ids
 log = logging.getLogger(__name__)
 
 MAX_ERROR_BODY_BYTES = 1024 * 1024
+COMPACT_PATIENCE = 4
+"""A compaction says nothing before its end; clients wait as many idle timeouts (spec/wire.md §1.4)."""
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -125,7 +129,8 @@ class _GenerateCall:
             self.request.body,
             WireContext(
                 headers=self.request.headers, path=self.request.path, params=self.request.params,
-                query=self.request.query, now_s=gateway.clock(), ids=gateway.ids,
+                query=self.request.query, now_s=gateway.clock(), ids=gateway.ids, clock=gateway.clock,
+                options=snapshot.settings.codec_options,
             ),
         )  # fmt: skip
         self.record.model, self.record.is_stream = opened.model, opened.stream
@@ -139,9 +144,15 @@ class _GenerateCall:
             opened.model, models=snapshot.models, aliases=snapshot.aliases,
             default_model=snapshot.settings.default_model,
         )  # fmt: skip
+        if opened.operation != target.operation:
+            target = replace(target, operation=opened.operation)
+            self.pulse.patience = COMPACT_PATIENCE
         self.record.upstream_model = target.model
         if self.key.allowed_models and target.model not in self.key.allowed_models:
             raise errors.PermissionDenied(f"This API key may not use the model '{target.model}'.", param="model")
+        if opened.answer is not None:
+            await self._answer_alone(opened, opened.answer)
+            return
         # 4 admit
         slot = await self._key_slot()
         try:
@@ -149,6 +160,12 @@ class _GenerateCall:
         finally:
             if slot is not None:
                 gateway.state.release(slot)
+
+    async def _answer_alone(self, opened: OpenedRequest, answer: bytes) -> None:
+        """Send what the codec said without an upstream: some requests only ask whether a model is there."""
+        self.record.status = 200
+        kind = self.codec.stream_media_type if opened.stream else "application/json"
+        await self.client.reply(200, {"content-type": kind, **self.request.id_headers}, answer)
 
     async def _key_slot(self) -> Grant | None:
         if self.key.max_concurrency is None:
@@ -259,15 +276,15 @@ class _GenerateCall:
             call.body,
             account.credential,
             target,
-            Conversation(key=key, headers=self.request.headers, keeps_account=lease.keeps_account),
+            Conversation(key=key, headers=opened.context.headers, keeps_account=lease.keeps_account),
         )
         relayed: Mapping[str, str] = {}
 
         def response_headers() -> Mapping[str, str]:
             return {
-                "content-type": self.codec.stream_media_type,
+                "content-type": opened.media_type or self.codec.stream_media_type,
                 **STREAM_HEADERS,
-                "x-request-id": self.request.request_id,
+                **self.request.id_headers,
                 **relayed,
             }
 
@@ -333,10 +350,11 @@ class _GenerateCall:
     async def answer_error(self, error: errors.GatewayError) -> None:
         """Say `error`: as a status when nothing was sent, in the stream when something was."""
         self.pulse.stop()
+        error.request_id = self.request.request_id
         if not self.client.started:
             answer = self.codec.encode_error(error)
             self.record.status = answer.status
-            headers = {"content-type": "application/json", "x-request-id": self.request.request_id, **answer.headers}
+            headers = {"content-type": "application/json", **self.request.id_headers, **answer.headers}
             await self.client.reply(answer.status, headers, answer.body)
             return
         self.record.status = 200

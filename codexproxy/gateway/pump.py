@@ -41,6 +41,7 @@ class Pulse:
         "_settings",
         "_task",
         "_tick_s",
+        "patience",
         "said_at",
         "timed_out",
     )
@@ -58,6 +59,7 @@ class Pulse:
         self._heard_at = self.said_at = self._loop.time()
         self._is_resting = True
         self.timed_out = False
+        self.patience = 1
         shortest = min(settings.heartbeat_s, settings.idle_timeout_s, settings.first_event_timeout_s)
         self._tick_s = min(LONGEST_TICK_S, shortest / TICKS_PER_LIMIT)
         self._handle = self._loop.call_later(self._tick_s, self._tick)
@@ -95,7 +97,7 @@ class Pulse:
     def _tick(self) -> None:
         now = self._loop.time()
         limit = self._settings.idle_timeout_s if self._client.started else self._settings.first_event_timeout_s
-        if now - self._heard_at >= limit and not self._client.is_writing and not self._is_resting:
+        if now - self._heard_at >= limit * self.patience and not self._client.is_writing and not self._is_resting:
             self.timed_out = True
             self._task.cancel()
             return

@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from accounts.values import AccountView, ApiKeyView
+from providers.contract import Secret
 from translation.codec import ModelInfo
+
+
+class OllamaBridgeSettings(Struct, frozen=True, kw_only=True):
+    """The second listener, for apps that know Ollama's address and no key. `key` is what it presents for them."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = 11434
+    key: Secret = Secret("")
 
 
 class GatewaySettings(Struct, frozen=True, kw_only=True):
@@ -27,6 +37,9 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     lease_ttl_s: float = 900.0
     wait_for_slot_s: float = 0.0
     default_model: str = "gpt-5.5"
+    codec_options: Mapping[str, str] = {}
+    """What dialects show of the operator's choice, by dotted key: `WireContext.options`."""
+    ollama: OllamaBridgeSettings = OllamaBridgeSettings()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

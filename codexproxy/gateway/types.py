@@ -23,6 +23,11 @@ class ClientRequest(Struct, frozen=True, kw_only=True):
     peer: str = ""
     request_id: str = ""
 
+    @property
+    def id_headers(self) -> dict[str, str]:
+        """The request id under the names clients look for: OpenAI's SDKs the first, Anthropic's the second."""
+        return {"x-request-id": self.request_id, "request-id": self.request_id}
+
 
 class ClientStream(Protocol):
     """The way back to the client. `started` turns true with the status line; after that only bytes can be said."""

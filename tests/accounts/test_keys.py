@@ -80,3 +80,11 @@ def test_each_bad_key_is_refused_with_its_code_and_never_echoed(
 def test_an_inactive_key_says_why() -> None:
     with pytest.raises(Unauthenticated, match="paused by the operator"):
         authenticate(keys(is_active=False, inactive_reason="paused by the operator"), KEY, NOW)
+
+
+def test_our_key_beside_the_login_of_another_product_is_found() -> None:
+    login = {"authorization": "Bearer eyJ.chatgpt.login"}
+    assert presented_key({**login, "x-api-key": "cpx-ours"}, {}) == "cpx-ours"
+    assert presented_key({**login, "x-api-key": "sk-theirs"}, {}) == "eyJ.chatgpt.login"
+    assert presented_key(login, {"key": "cpx-ours"}) == "cpx-ours"
+    assert presented_key({"authorization": "Bearer cpx-a", "x-api-key": "cpx-b"}, {}) == "cpx-a"

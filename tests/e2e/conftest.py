@@ -111,7 +111,8 @@ def npm_clients() -> Path:
     npm = shutil.which("npm")
     if npm is None:
         pytest.fail("npm is missing: install Node.js 20 or newer, or deselect with -m 'not e2e'.")
-    if not (CLIENTS / "node_modules" / ".package-lock.json").exists():
+    installed = CLIENTS / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (CLIENTS / "package.json").stat().st_mtime:
         subprocess.run(
             [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", str(CLIENTS)],
             check=True,

@@ -1,10 +1,15 @@
-"""The official Codex CLI, headless, through the demo over HTTP: a plain prompt, a shell command, a resumed session."""
+"""The official Codex CLI, headless, through the demo, over HTTP and over WebSocket: prompts, commands, resuming."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import socket
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -109,8 +114,83 @@ def test_long_answers_arrive_whole(codex: CodexCli) -> None:
     assert len(codex.run("[[STREAM:400x1ms]]").split()) >= 400
 
 
-def test_a_client_that_wants_websockets_falls_back_to_http_at_once(
-    npm_clients: Path, demo: Demo, tmp_path: Path
-) -> None:
-    codex = CodexCli(_binary(npm_clients), demo, tmp_path, websockets="true")
-    assert "PONG-43" in codex.run("Please answer. [[SAY:PONG-43]]")
+# ---- over WebSocket -------------------------------------------------------------------------------------------------
+
+
+class Listener:
+    """Stands between a client and the demo, passes every byte on, and remembers how each connection began."""
+
+    def __init__(self, url: str) -> None:
+        target = urlsplit(url)
+        assert target.hostname and target.port
+        self._target = (target.hostname, target.port)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self.asked: list[str] = []
+        self.answered: list[str] = []
+        self._open = [self._server]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for each in self._open:
+            each.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return
+            upstream = socket.create_connection(self._target)
+            self._open += (client, upstream)
+            for source, sink, lines in ((client, upstream, self.asked), (upstream, client, self.answered)):
+                threading.Thread(target=self._pass, args=(source, sink, lines), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket, lines: list[str]) -> None:
+        is_first = True
+        try:
+            while data := source.recv(65536):
+                if is_first:
+                    lines.append(data.partition(b"\r\n")[0].decode())
+                    is_first = False
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+@pytest.fixture
+def listener(demo: Demo) -> Iterator[Listener]:
+    running = Listener(demo.url)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def socket_codex(npm_clients: Path, demo: Demo, tmp_path: Path, listener: Listener) -> Iterator[CodexCli]:
+    """A Codex CLI that prefers WebSockets; when its test is over, it must have used nothing else."""
+    between = dataclasses.replace(demo, url=listener.url)
+    yield CodexCli(_binary(npm_clients), between, tmp_path, websockets="true")
+    assert listener.asked and {line.split()[:2][0] for line in listener.asked} == {"GET"}, listener.asked
+    assert {line.split()[1] for line in listener.answered} == {"101"}, listener.answered
+
+
+def test_a_plain_prompt_is_answered_over_a_websocket(socket_codex: CodexCli) -> None:
+    assert "PONG-43" in socket_codex.run("Please answer. [[SAY:PONG-43]]")
+
+
+def test_a_shell_command_over_a_websocket_sends_only_its_result(socket_codex: CodexCli, listener: Listener) -> None:
+    answer = socket_codex.run("Use your shell. [[SH:echo hi-codex > out.txt]]")
+    assert (socket_codex.work / "out.txt").read_text() == "hi-codex\n"
+    assert answer.strip()
+    assert len(listener.asked) == 1, "the socket was lost between the turns"
+
+
+def test_a_conversation_is_resumed_over_a_websocket(socket_codex: CodexCli) -> None:
+    socket_codex.run("First turn. [[SAY:one]]")
+    assert "two" in socket_codex.run("Second turn. [[SAY:two]]", "resume", "--last")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from typing import Any
 
 import openai
 import pytest
@@ -139,6 +141,75 @@ def test_responses_calls_a_tool_and_takes_its_result(client: OpenAI) -> None:
 def test_responses_parses_structured_output(client: OpenAI) -> None:
     answer = client.responses.parse(model=MODEL, input="When is the party?", text_format=Event)
     assert isinstance(answer.output_parsed, Event)
+
+
+# ---- around Responses ----------------------------------------------------------------------------------------------
+
+
+def test_responses_compact_a_conversation_that_goes_on(client: OpenAI) -> None:
+    history: list = [{"role": "user", "content": "Remember the number 42."}]
+    compacted = client.responses.compact(model=MODEL, input=history, prompt_cache_key="compacted")
+    assert compacted.object == "response.compaction" and compacted.output[-1].type == "compaction"
+    assert compacted.usage.total_tokens > 0
+    items: list = [item.to_dict(warnings=False) for item in compacted.output]
+    items.append({"role": "user", "content": "[[SAY:still here]]"})
+    # named, so that it stays on the account that can read what it compacted
+    answer = client.responses.create(model=MODEL, input=items, prompt_cache_key="compacted")
+    assert answer.output_text == "still here"
+
+
+def test_responses_input_tokens_are_counted(client: OpenAI) -> None:
+    assert client.responses.input_tokens.count(model=MODEL, input="Hello there").input_tokens > 0
+
+
+def test_responses_are_not_stored(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve("resp_1")
+
+
+@pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager")  # the SDK's own use of websockets
+def test_responses_over_a_websocket(client: OpenAI) -> None:
+    with client.responses.connect() as connection:
+        connection.response.create(model=MODEL, input="[[SAY:first]]")
+        previous = _websocket_answer(connection, "first")
+        connection.response.create(model=MODEL, input="[[SAY:second]]", previous_response_id=previous)
+        _websocket_answer(connection, "second")
+
+
+def _websocket_answer(connection: Any, expected: str) -> str:
+    said = ""
+    for event in connection:
+        if event.type == "response.output_text.delta":
+            said += event.delta
+        if event.type == "response.completed":
+            assert said == expected
+            return event.response.id
+        assert event.type not in ("response.failed", "error"), event
+    raise AssertionError("the socket ended before the answer")
+
+
+# ---- images --------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_is_generated(client: OpenAI) -> None:
+    answer = client.images.generate(model="gpt-image-2", prompt="A cat. [[IMAGE:64x32]]", size="1024x1024")
+    (picture,) = answer.data or []
+    assert base64.b64decode(picture.b64_json or "").startswith(b"\x89PNG")
+    assert answer.output_format == "png"
+
+
+def test_a_picture_is_streamed(client: OpenAI) -> None:
+    stream = client.images.generate(prompt="A cat. [[IMAGE:64x32]]", stream=True, partial_images=1)
+    events = list(stream)
+    assert [event.type for event in events][-1] == "image_generation.completed"
+    assert base64.b64decode(events[-1].b64_json).startswith(b"\x89PNG")
+
+
+def test_a_picture_is_edited_from_an_upload(client: OpenAI) -> None:
+    first = client.images.generate(prompt="A cat. [[IMAGE:64x32]]")
+    source = base64.b64decode((first.data or [])[0].b64_json or "")
+    answer = client.images.edit(image=("cat.png", source, "image/png"), prompt="A dog. [[IMAGE:32x32]]")
+    assert base64.b64decode((answer.data or [])[0].b64_json or "").startswith(b"\x89PNG")
 
 
 # ---- errors and models ---------------------------------------------------------------------------------------------

@@ -160,9 +160,13 @@ class ReasoningOptions(Struct, frozen=True, kw_only=True):
 
 
 class OutputFormat(Struct, frozen=True, kw_only=True):
-    """Structured output. `schema` belongs to json_schema; `strict` None means the protocol's default (not strict)."""
+    """Structured output. `strict` None means the protocol's default (not strict).
 
-    kind: Literal["json_object", "json_schema"]
+    `json_schema` asks for an object of `schema`, `json_value` for any JSON of it, `word` for one bare word of its enum;
+    `passes/wrapping.py` makes objects of the last two.
+    """
+
+    kind: Literal["json_object", "json_schema", "json_value", "word"]
     name: str = ""
     schema: dict[str, Any] | None = None
     strict: bool | None = None

@@ -57,6 +57,14 @@ def dumps(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
 
 
+def quote(text: str) -> bytes:
+    """Encode one text; a lone surrogate, which no UTF-8 can carry, is escaped as the upstream wrote it."""
+    try:
+        return encode_text(text)
+    except UnicodeEncodeError:
+        return dumps(text)
+
+
 def _explain(body: bytes, error: orjson.JSONDecodeError) -> str:
     if not body.strip():
         return "The request body is empty; send a JSON object."

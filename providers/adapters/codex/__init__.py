@@ -56,7 +56,7 @@ class CodexProvider:
             ("x-client-request-id", key),
             ("session-id", key),
             ("thread-id", key),
-            ("accept", "text/event-stream"),
+            *(() if target.operation == "compact" else (("accept", "text/event-stream"),)),
             ("content-type", "application/json"),
             ("authorization", f"Bearer {credential.token.reveal()}"),
         )
@@ -65,7 +65,8 @@ class CodexProvider:
         if credential.is_fedramp:
             headers.append(("x-openai-fedramp", "true"))
         headers += (("originator", ORIGINATOR), ("user-agent", USER_AGENT))
-        return UpstreamRequest(method="POST", url=self._responses_url, headers=tuple(headers), body=body)
+        url = f"{self._responses_url}/compact" if target.operation == "compact" else self._responses_url
+        return UpstreamRequest(method="POST", url=url, headers=tuple(headers), body=body)
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> UpstreamError:
         """See the contract."""

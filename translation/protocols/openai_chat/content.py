@@ -13,8 +13,8 @@ import orjson
 
 from translation.errors import UnsupportedFeature
 from translation.ir.request import FilePart, ImagePart, Part, RefusalPart, TextPart
-from translation.protocols.openai_chat.fields import Misread, first, word
 from translation.shared import data_urls
+from translation.shared.fields import Misread, first, word
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_array, is_object
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from translation.ir.request import Message, OpaqueItem, TextPart
-from translation.protocols.openai_chat.fields import Misread, essential, first, items_of
 from translation.protocols.openai_chat.messages import Transcript, proven_reasoning
+from translation.shared.fields import Misread, essential, first, items_of
 from translation.shared.proofs import CODEX_ORIGIN, is_codex_proof
 from translation.wire.jsontypes import is_object
 

@@ -18,7 +18,7 @@ from translation.protocols.openai_chat.content import (
     read_system_texts,
     read_tool_output,
 )
-from translation.protocols.openai_chat.fields import Misread, essential, first, items_of, word
+from translation.shared.fields import Misread, essential, first, items_of, word
 from translation.shared.proofs import CODEX_ORIGIN, is_codex_proof
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_array, is_object

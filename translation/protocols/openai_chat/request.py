@@ -22,7 +22,11 @@ from translation.ir.request import (
     Sampling,
     TextPart,
 )
-from translation.protocols.openai_chat.fields import (
+from translation.protocols.openai_chat.input_items import read_input
+from translation.protocols.openai_chat.messages import Transcript
+from translation.protocols.openai_chat.tools import read_tool_choice, read_tools
+from translation.shared.anchors import conversation_anchor
+from translation.shared.fields import (
     Misread,
     essential,
     first,
@@ -34,10 +38,6 @@ from translation.protocols.openai_chat.fields import (
     whole,
     word,
 )
-from translation.protocols.openai_chat.input_items import read_input
-from translation.protocols.openai_chat.messages import Transcript
-from translation.protocols.openai_chat.tools import read_tool_choice, read_tools
-from translation.shared.anchors import conversation_anchor
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_array, is_object
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from translation.errors import UnsupportedFeature
 from translation.ir.request import CustomTool, FunctionTool, HostedTool, OpaqueTool, Tool, ToolChoice
-from translation.protocols.openai_chat.fields import Misread, essential, first, flag, items_of, nested, word
+from translation.shared.fields import Misread, essential, first, flag, items_of, nested, word
 from translation.shared.proofs import CODEX_ORIGIN
 from translation.wire.jsontypes import is_object
 

@@ -2,7 +2,8 @@
 
 Reference: https://platform.openai.com/docs/api-reference/responses (checked 2026-11-20); facts: spec/translation.md
 §1, §8, spec/wire.md §3-4. Requests: `request.py` → `items.py` → `relay.py` or `reading.py`/`upstream.py`; answers:
-`decoder.py` → `assembly.py`, `encoder.py` → `ladder.py`, `tap.py` → `recovery.py`.
+`decoder.py` → `assembly.py`, `encoder.py` → `ladder.py`, `tap.py` → `recovery.py`. Beside them: `compact.py`,
+`native.py`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from translation.codec import (
     Quirks,
     RelayTarget,
     Route,
+    Tap,
+    WireAnswer,
     WireContext,
     WireError,
 )
 from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
+from translation.protocols.openai_responses import compact as _compact
 from translation.protocols.openai_responses import encoder as _encoder
 from translation.protocols.openai_responses import models as _models
+from translation.protocols.openai_responses import native as _native
 from translation.protocols.openai_responses import relay as _relay
 from translation.protocols.openai_responses import request as _request
 from translation.protocols.openai_responses import upstream as _upstream
@@ -31,13 +36,27 @@ from translation.protocols.openai_responses.encoder import ResponsesEncoder
 from translation.protocols.openai_responses.names import ORIGIN
 from translation.protocols.openai_responses.tap import ResponsesTap
 from translation.shared.openai_errors import encode_openai_error
+from translation.shared.token_count import estimate_tokens
+from translation.wire.jsonio import dumps
+
+_BASES = ("/v1", "", "/backend-api/codex")
+"""OpenAI's base path, the one of clients that leave it out, and the Codex backend's own (spec/clients.md §1.5)."""
 
 
 class ResponsesCodec:
     """Implements `translation.codec.Codec`; stateless, every method hands over to the module that knows."""
 
     name = ORIGIN
-    routes = (Route("POST", "/v1/responses"), Route("POST", "/responses"))
+    routes = (
+        Route("POST", "/v1/responses"),
+        Route("POST", "/responses"),
+        Route("POST", "/backend-api/codex/responses"),
+        *(Route("POST", f"{base}/responses/compact") for base in _BASES),
+        *(Route("POST", f"{base}/responses/review") for base in _BASES),
+        Route("POST", "/v1/responses/input_tokens", "count_tokens"),
+        Route("GET", "/backend-api/codex/models", "models"),
+        *(Route("GET", path, "static") for path in _native.PATHS),
+    )
     stream_media_type = "text/event-stream; charset=utf-8"
     listing_header = None
 
@@ -79,15 +98,25 @@ class ResponsesCodec:
 
     def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
         """Return why the body cannot be relayed, or None."""
-        return _relay.needs_translation(opened, quirks)
+        return None if opened.operation == "compact" else _relay.needs_translation(opened, quirks)
 
     def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> bytes:
         """Write the upstream body of a relayed request."""
-        return _relay.relay_request(opened, target)
+        lane = _compact if opened.operation == "compact" else _relay
+        return lane.relay_request(opened, target)
 
-    def tap(self, opened: OpenedRequest) -> ResponsesTap:
-        """Return the tap of one relayed stream."""
-        return ResponsesTap(opened)
+    def tap(self, opened: OpenedRequest) -> Tap:
+        """Return the tap of one relayed answer."""
+        return _compact.CompactTap(opened) if opened.operation == "compact" else ResponsesTap(opened)
+
+    def count_tokens(self, opened: OpenedRequest) -> bytes:
+        """Answer `/responses/input_tokens` with an estimate."""
+        tokens = estimate_tokens(self.decode_request(opened))
+        return dumps({"object": "response.input_tokens", "input_tokens": tokens})
+
+    def answer(self, body: bytes, context: WireContext, models: Sequence[ModelInfo]) -> WireAnswer:
+        """Answer what Codex asks its backend for besides models."""
+        return _native.answer(context)
 
 
 CODEC = ResponsesCodec()

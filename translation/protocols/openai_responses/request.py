@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from translation.codec import OpenedRequest, WireContext
 from translation.errors import ClientError, InvalidRequest, UnsupportedFeature
 from translation.ir import request as ir
 from translation.protocols.openai_responses import options
+from translation.protocols.openai_responses.compact import is_compact
 from translation.protocols.openai_responses.items import clean_input
 from translation.protocols.openai_responses.names import ORIGIN, is_codex_client
 from translation.protocols.openai_responses.reading import read_items, read_tool_choice, read_tools
@@ -48,13 +51,17 @@ def open_request(body: bytes, context: WireContext) -> OpenedRequest:
     """
     data = loads_object(body)
     _validate(data)
+    compacts = is_compact(context.path)
+    if context.path.endswith("/responses/review"):
+        context = replace(context, headers={**context.headers, "x-openai-subagent": "review"})
     return OpenedRequest(
         model=data["model"].strip(),
-        stream=bool(data.get("stream")),
+        stream=bool(data.get("stream")) and not compacts,
         body=data,
         identity=_identity(data, context.headers),
         context=context,
         previous_response_id=data.get("previous_response_id") or None,
+        operation="compact" if compacts else "respond",
     )
 
 
@@ -63,6 +70,10 @@ def decode_request(opened: OpenedRequest) -> ir.GenerateRequest:
 
     Raises: InvalidRequest, UnsupportedFeature.
     """
+    if opened.operation == "compact":
+        raise UnsupportedFeature(
+            "This model's provider cannot compact; send an ordinary request that asks for a summary."
+        )
     body = opened.body
     items = clean_input(body, is_codex=is_codex_client(opened.context.headers))
     tools = read_tools(clean_tools(body.get("tools")))

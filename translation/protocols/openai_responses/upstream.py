@@ -119,11 +119,19 @@ def _tool_call(item: ir.ToolCall) -> Json | None:
 def _tool_result(item: ir.ToolResult) -> Json | None:
     kind = "custom_tool_call_output" if item.kind == "custom" else "function_call_output"
     output: Any
-    if all(isinstance(part, ir.TextPart) for part in item.parts) and len(item.parts) <= 1:
-        output = "".join(part.text for part in item.parts if isinstance(part, ir.TextPart))
+    parts = _marked_as_error(item.parts) if item.is_error else item.parts
+    if all(isinstance(part, ir.TextPart) for part in parts) and len(parts) <= 1:
+        output = "".join(part.text for part in parts if isinstance(part, ir.TextPart))
     else:
-        output = _parts(item.parts, "input_text")
+        output = _parts(parts, "input_text")
     return {"type": kind, "call_id": item.call_id, "output": output}
+
+
+def _marked_as_error(parts: tuple[ir.Part, ...]) -> tuple[ir.Part, ...]:
+    """This wire has no flag for failed calls, so the text says it (§6.1)."""
+    if parts and isinstance(parts[0], ir.TextPart):
+        return (ir.TextPart(f"Error: {parts[0].text}"), *parts[1:])
+    return (ir.TextPart("Error: "), *parts)
 
 
 def _opaque_item(item: ir.OpaqueItem) -> Json | None:
