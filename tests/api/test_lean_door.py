@@ -328,7 +328,7 @@ async def test_an_unknown_encoding_is_said_so(server: Server, encoding: str) -> 
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/nothing", "/v1/", "/responses/x", "/chat/x", "/v1beta/models", "/v1/" + "x" * 5000]
+    "path", ["/v1/nothing", "/v1/", "/responses/x", "/chat/x", "/v1beta/nothing", "/v1/" + "x" * 5000]
 )
 async def test_an_unknown_path_of_clients_is_a_json_404(server: Server, path: str) -> None:
     reply = await call(server, path=path)
