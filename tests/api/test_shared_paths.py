@@ -23,10 +23,12 @@ async def call(method: str, path: str, headers: dict[str, str], body: bytes = b"
     play = Play("chat", **settings)
     reply = Reply()
 
+    unread = [{"type": "http.request", "body": body, "more_body": False}]
+
     async def receive() -> dict[str, Any]:
-        if reply.is_complete:
-            await asyncio.sleep(3600)
-        return {"type": "http.request", "body": body, "more_body": False}
+        while not (unread or reply.is_complete):
+            await asyncio.sleep(0.001)
+        return unread.pop() if unread else {"type": "http.disconnect"}
 
     async def django(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError("a client's path came to Django")

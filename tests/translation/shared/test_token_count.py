@@ -85,7 +85,7 @@ def test_a_longer_text_never_counts_less(text: str, more: str):
         ("", 0, 0),
     ],
 )
-def test_text_counts_about_what_tokenizers_say(text: str, least: int, most: int):
+def test_text_counts_within_sensible_bounds(text: str, least: int, most: int):
     assert least <= of(TextPart(text)) <= most
 
 

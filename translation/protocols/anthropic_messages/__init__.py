@@ -2,7 +2,7 @@
 
 `request.py` and what it names read a body, `stage.py` → `encoder.py` write a stream, `response.py` the collected
 answer from the same events. Facts: spec/translation.md §6, spec/clients.md §2. Reference:
-https://platform.claude.com/docs/en/api/messages (checked 2026-11-23).
+https://platform.claude.com/docs/en/api/messages.
 """
 
 from __future__ import annotations

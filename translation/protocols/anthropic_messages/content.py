@@ -2,7 +2,7 @@
 
 Unknown block types are ignored, because Claude Code adds some now and then; content that is recognizable but cannot
 be carried is a 400 that names it. Facts: spec/translation.md §4.2, §6.1, rows 85-87, 112-113. Reference:
-https://platform.claude.com/docs/en/api/messages (checked 2026-11-23).
+https://platform.claude.com/docs/en/api/messages.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The kind of an error chooses type and status, never its text. Claude Code waits `retry-after` and compacts on messages
 that begin "prompt is too long:". Facts: spec/translation.md §6.5, §12. Reference:
-https://platform.claude.com/docs/en/api/errors (checked 2026-11-23).
+https://platform.claude.com/docs/en/api/errors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Anthropic's model listing, for clients that send `anthropic-version`. Hidden models are served, but not listed.
 
-Facts: spec/translation.md §6.7, row 149. Reference: https://platform.claude.com/docs/en/api/models/list
-(checked 2026-11-23).
+Facts: spec/translation.md §6.7, row 149. Reference: https://platform.claude.com/docs/en/api/models/list.
 """
 
 from __future__ import annotations

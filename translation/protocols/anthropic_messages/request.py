@@ -2,7 +2,7 @@
 
 Knobs of a wrong type are ignored, essentials of a wrong type are a 400 with the client's own path. What the IR cannot
 hold is listed in `dropped`. Facts: spec/translation.md §3.1, §4.7-4.9, §6.1. Reference:
-https://platform.claude.com/docs/en/api/messages (checked 2026-11-23).
+https://platform.claude.com/docs/en/api/messages.
 """
 
 from __future__ import annotations

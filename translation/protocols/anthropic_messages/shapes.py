@@ -1,7 +1,6 @@
 """The pieces of an answer that the stream and the collected message have in common.
 
-Facts: spec/translation.md §6.2-6.3, rows 132-147. Reference: https://platform.claude.com/docs/en/api/messages
-(checked 2026-11-23).
+Facts: spec/translation.md §6.2-6.3, rows 132-147. Reference: https://platform.claude.com/docs/en/api/messages.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Anthropic's client tools that are declared by type alone: the input schemas their documentation gives.
 
 The model knows them only by these; names stay the client's. Facts: spec/translation.md §4.3, row 96. Reference:
-https://platform.claude.com/docs/en/agents-and-tools/tool-use (bash, text editor, computer use, memory; checked
-2026-11-23).
+https://platform.claude.com/docs/en/agents-and-tools/tool-use (bash, text editor, computer use, memory).
 """
 
 from __future__ import annotations
