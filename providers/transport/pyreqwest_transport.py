@@ -21,6 +21,9 @@ from providers.contract import UpstreamRequest
 from translation.errors import UpstreamUnreachable
 
 CONNECT_TIMEOUT_S = 15.0
+SILENCE_LIMIT_S = 1500.0
+"""No upstream is silent for longer and lives; it bounds requests that were abandoned before their headers (ADR-0013).
+The flow's own, much shorter limits decide before; four times the idle limit is what compaction may take."""
 MAX_CLIENTS = 256
 """One per egress; the least recently used goes first."""
 COALESCE_BYTES = 256 * 1024
@@ -209,6 +212,7 @@ def _build_client(egress: str | None) -> Client:
         .http2(enable=True)
         .http1_lower_case_headers()
         .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_S))
+        .read_timeout(timedelta(seconds=SILENCE_LIMIT_S))
         .tcp_keepalive(timedelta(seconds=30))
         .pool_idle_timeout(timedelta(seconds=90))
     )
