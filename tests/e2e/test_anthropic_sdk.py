@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -23,8 +24,9 @@ THINKING: Any = {"type": "enabled", "budget_tokens": 2000}
 
 
 @pytest.fixture(scope="module")
-def client(demo: Demo) -> Anthropic:
-    return Anthropic(base_url=demo.url, api_key=demo.key, max_retries=0, timeout=30)
+def client(demo: Demo) -> Iterator[Anthropic]:
+    with Anthropic(base_url=demo.url, api_key=demo.key, max_retries=0, timeout=30) as connected:
+        yield connected
 
 
 def asked(text: str) -> list[Any]:
@@ -107,10 +109,11 @@ def test_models_are_listed_and_retrieved(client: Anthropic) -> None:
 
 
 def test_errors_are_the_sdks_own_classes(client: Anthropic, demo: Demo) -> None:
-    with pytest.raises(anthropic.AuthenticationError) as refused:
-        Anthropic(base_url=demo.url, api_key="wrong", max_retries=0).messages.create(
-            model=MODEL, max_tokens=9, messages=asked("hi")
-        )
+    with (
+        Anthropic(base_url=demo.url, api_key="wrong", max_retries=0) as stranger,
+        pytest.raises(anthropic.AuthenticationError) as refused,
+    ):
+        stranger.messages.create(model=MODEL, max_tokens=9, messages=asked("hi"))
     assert refused.value.request_id
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(model="nobody-knows-it", max_tokens=9, messages=asked("hi"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -42,9 +43,11 @@ def parts_of(answer: types.GenerateContentResponse) -> list[types.Part]:
 
 
 @pytest.fixture(scope="module", params=[None, "v1beta"])
-def client(demo: Demo, request: pytest.FixtureRequest) -> genai.Client:
+def client(demo: Demo, request: pytest.FixtureRequest) -> Iterator[genai.Client]:
     options = types.HttpOptions(base_url=demo.url, api_version=request.param, timeout=30_000)
-    return genai.Client(api_key=demo.key, http_options=options)
+    connected = genai.Client(api_key=demo.key, http_options=options)
+    yield connected
+    connected.close()
 
 
 def test_collected(client: genai.Client) -> None:

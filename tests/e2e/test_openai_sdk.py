@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -24,8 +25,9 @@ CALL_WEATHER = 'How is the weather? [[TOOL:get_weather {"city": "Oslo"}]]'
 
 
 @pytest.fixture(scope="module")
-def client(demo: Demo) -> OpenAI:
-    return OpenAI(base_url=f"{demo.url}/v1", api_key=demo.key, max_retries=0, timeout=30)
+def client(demo: Demo) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{demo.url}/v1", api_key=demo.key, max_retries=0, timeout=30) as connected:
+        yield connected
 
 
 class Event(BaseModel):
@@ -222,8 +224,11 @@ def test_an_unknown_model_is_a_not_found_error(client: OpenAI) -> None:
 
 
 def test_a_wrong_key_is_an_authentication_error(demo: Demo) -> None:
-    stranger = OpenAI(base_url=f"{demo.url}/v1", api_key="cpx-wrong", max_retries=0)
-    with pytest.raises(openai.AuthenticationError):
+    url = f"{demo.url}/v1"
+    with (
+        OpenAI(base_url=url, api_key="cpx-wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError),
+    ):
         stranger.responses.create(model=MODEL, input="hi")
 
 
