@@ -187,9 +187,10 @@ class Normalizer:
         """Complete a block."""
         if block.closed or self.done:
             return
-        if block.index < 0:
-            block.name = block.name or "unknown"
-            self._emit_start(block)
+        if block.index < 0:  # a call that was never named: nobody could answer it, so it never was (edge case 128)
+            block.closed = True
+            self.repairs += 1
+            return
         if block.tail:
             block.tail = ""
             self.delta(block, "\ufffd", block.part)
@@ -239,6 +240,10 @@ class Normalizer:
             block.tail = text[-1]
             text = text[:-1]
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    def has_shown(self, kind: ev.BlockKind) -> bool:
+        """Tell whether a block of this kind was opened for the client."""
+        return any(block.kind == kind and block.index >= 0 for block in self._blocks)
 
     def _close_all(self) -> None:
         for block in self._blocks:

@@ -74,12 +74,6 @@ class Assembly:
         self._known: dict[tuple[str, str, object], Item] = {}
         self._parts = 0
 
-    def has_kind(self, kind: ev.BlockKind) -> bool:
-        """Tell whether a block of `kind` was opened."""
-        return any(
-            _BLOCK_KINDS.get(item.kind) == kind or any(part == kind for part, _ in item.blocks) for item in self._items
-        )
-
     # ---- finding -----------------------------------------------------------------------------------------------
 
     def find(self, kind: str, item_id: Any, index: Any, call_id: Any = None) -> Item | None:

@@ -334,9 +334,9 @@ class ResponsesDecoder:
         self._stop(event, _INCOMPLETE_REASONS.get(raw, "stop"), raw or "incomplete")
 
     def _finish_reason(self) -> ev.FinishReason:
-        if self._assembly.has_kind("tool_call"):
+        if self._normalizer.has_shown("tool_call"):
             return "tool_calls"
-        return "refusal" if self._assembly.has_kind("refusal") else "stop"
+        return "refusal" if self._normalizer.has_shown("refusal") else "stop"
 
     def _stop(self, event: Json, reason: ev.FinishReason, raw: str) -> None:
         response = _response(event)
