@@ -196,7 +196,7 @@ class AnsweringCodec(Protocol):
 
 
 class Codec(Protocol):
-    """Both directions of one wire protocol."""
+    """One wire protocol as clients speak it: their requests in, our answers out."""
 
     name: str
     routes: tuple[Route, ...]
@@ -207,7 +207,6 @@ class Codec(Protocol):
         """A lower-case header that marks this dialect's clients where several share a path (`GET /v1/models`)."""
         ...
 
-    # client side
     def open_request(self, body: bytes, context: WireContext) -> OpenedRequest: ...
 
     def decode_request(self, opened: OpenedRequest) -> GenerateRequest: ...
@@ -222,12 +221,15 @@ class Codec(Protocol):
 
     def encode_model(self, model: ModelInfo, context: WireContext) -> bytes: ...
 
-    # upstream side
+
+@runtime_checkable
+class UpstreamCodec(Codec, Protocol):
+    """A codec whose protocol upstreams speak, too: requests out, answers in, and the relay of one wire."""
+
     def encode_request(self, request: GenerateRequest, target: RelayTarget) -> bytes: ...
 
     def decoder(self) -> StreamDecoder: ...
 
-    # relay lane
     def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
         """Return why the client's own body cannot be relayed, or None when it can."""
         ...

@@ -7,7 +7,7 @@ import pkgutil
 from functools import cache
 
 from translation import protocols
-from translation.codec import Codec
+from translation.codec import Codec, UpstreamCodec
 
 
 @cache
@@ -19,6 +19,15 @@ def codecs() -> dict[str, Codec]:
         if codec is not None:
             found[codec.name] = codec
     return found
+
+
+@cache
+def get_upstream(name: str) -> UpstreamCodec:
+    """Return the codec called `name`, for talking to an upstream. Raises: KeyError, also when no upstream speaks it."""
+    codec = codecs()[name]
+    if not isinstance(codec, UpstreamCodec):
+        raise KeyError(f"{name} is a protocol of clients only")
+    return codec
 
 
 def get(name: str) -> Codec:

@@ -185,7 +185,7 @@ class _GenerateCall:
 
     async def _attempts(self, opened: OpenedRequest, target: Target) -> None:
         gateway, settings = self.gateway, self.snapshot.settings
-        chosen_lane = lane.choose(self.codec, opened, target)
+        chosen_lane = lane.choose(self.codec, registry.get_upstream(target.codec), opened, target)
         self.record.lane = chosen_lane.name
         conversation = self._conversation(opened)
         exclude: set[str] = set()
@@ -258,7 +258,7 @@ class _GenerateCall:
         Raises: GatewayError; whether it may be tried again depends on `self.has_output`.
         """
         gateway, account = self.gateway, lease.account
-        upstream_codec = registry.get(target.codec)
+        upstream_codec = registry.get_upstream(target.codec)
         provider = gateway.providers[target.provider]
         key = conversation_key(account.credential.scope, conversation)
         # 6 lane and 7 encode

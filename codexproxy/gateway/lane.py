@@ -18,6 +18,7 @@ from translation.codec import (
     StreamDecoder,
     StreamEncoder,
     Tap,
+    UpstreamCodec,
 )
 from translation.errors import EmptyResponse, GatewayError
 from translation.ir import events as ev
@@ -36,11 +37,11 @@ class Lane(Struct, frozen=True):
     reason: str = ""
 
 
-def choose(codec: Codec, opened: OpenedRequest, target: Target) -> Lane:
+def choose(codec: Codec, upstream: UpstreamCodec, opened: OpenedRequest, target: Target) -> Lane:
     """Relay when client and upstream speak the same wire and nothing must be rewritten."""
-    if codec.name != target.codec:
-        return Lane("translate", f"{codec.name} client, {target.codec} upstream")
-    reason = codec.needs_translation(opened, target.quirks)
+    if codec.name != upstream.name:
+        return Lane("translate", f"{codec.name} client, {upstream.name} upstream")
+    reason = upstream.needs_translation(opened, target.quirks)
     return Lane("translate", reason) if reason else Lane("relay")
 
 
@@ -51,10 +52,10 @@ class Call(Struct):
     driver: Tap
 
 
-def prepare(codec: Codec, upstream: Codec, opened: OpenedRequest, target: RelayTarget, lane: Lane) -> Call:
+def prepare(codec: Codec, upstream: UpstreamCodec, opened: OpenedRequest, target: RelayTarget, lane: Lane) -> Call:
     """Encode the request for `target` and build the driver of its answer."""
     if lane.name == "relay":
-        return Call(codec.relay_request(opened, target), codec.tap(opened))
+        return Call(upstream.relay_request(opened, target), upstream.tap(opened))
     request = codec.decode_request(opened)
     prepared = pipeline.prepare(request, target.quirks)
     body = upstream.encode_request(prepared.request, target)
@@ -66,7 +67,7 @@ class TranslatedStream:
     """Drives the translate lane: upstream bytes → events → inverses → the client's bytes."""
 
     def __init__(
-        self, codec: Codec, upstream: Codec, opened: OpenedRequest, inverses: Sequence[pipeline.Inverse]
+        self, codec: Codec, upstream: UpstreamCodec, opened: OpenedRequest, inverses: Sequence[pipeline.Inverse]
     ) -> None:
         self._decoder: StreamDecoder = upstream.decoder()
         self._inverses = inverses
@@ -153,7 +154,7 @@ class TranslatedAnswer:
     """Drives the translate lane for clients that want one JSON body: the same events, folded."""
 
     def __init__(
-        self, codec: Codec, upstream: Codec, opened: OpenedRequest, inverses: Sequence[pipeline.Inverse]
+        self, codec: Codec, upstream: UpstreamCodec, opened: OpenedRequest, inverses: Sequence[pipeline.Inverse]
     ) -> None:
         self._codec = codec
         self._opened = opened

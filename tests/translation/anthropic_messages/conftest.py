@@ -44,7 +44,7 @@ class Messages:
         """Return what the Codex backend would get for an opened request."""
         prepared = pipeline.prepare(CODEC.decode_request(opened), quirks)
         target = RelayTarget(model="gpt-5.5", quirks=quirks)
-        return orjson.loads(registry.get("openai-responses").encode_request(prepared.request, target))
+        return orjson.loads(registry.get_upstream("openai-responses").encode_request(prepared.request, target))
 
     def stream(self, events: Sequence[ev.Event], **body: Any) -> bytes:
         """Return the bytes of a stream of `events`, one call per event."""

@@ -48,7 +48,7 @@ def test_every_transcript_streams_and_collects_to_the_same_answer(messages, adde
         "tools": [{"type": "web_search_20250305", "name": "web_search"}],
     }
     for pieces in cuts(data):
-        decoder = registry.get("openai-responses").decoder()
+        decoder = registry.get_upstream("openai-responses").decoder()
         events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.finish()
         grammar.check(events)
         frames = messages.frames(events, **body)

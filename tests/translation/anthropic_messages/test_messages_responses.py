@@ -29,7 +29,7 @@ def upstream(*frames: dict[str, Any]) -> list[ev.Event]:
     data = b"".join(
         b"event: %b\ndata: %b\n\n" % (frame["type"].encode(), orjson.dumps(frame)) for frame in (head, *frames, *tail)
     )
-    decoder = registry.get("openai-responses").decoder()
+    decoder = registry.get_upstream("openai-responses").decoder()
     return [*decoder.feed(data), *decoder.finish()]
 
 
@@ -196,7 +196,7 @@ def test_row_129_arguments_only_in_the_terminal_snapshot(read):
     item = {**CALL, "name": "f", "arguments": '{"a":1}'}
     head = {"type": "response.created", "response": {"id": "resp_1"}}
     frames = [head, added({**CALL, "name": "f", "arguments": ""}), completed(item)]
-    decoder = registry.get("openai-responses").decoder()
+    decoder = registry.get_upstream("openai-responses").decoder()
     events = decoder.feed(b"".join(sse.frame(f["type"].encode(), orjson.dumps(f)) for f in frames))
     assert read(events)["content"][0]["input"] == {"a": 1}
 

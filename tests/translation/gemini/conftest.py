@@ -62,7 +62,9 @@ class Gemini:
     def upstream(self, **body: Any) -> dict[str, Any]:
         """Return what the Codex backend gets."""
         target = RelayTarget(model="gpt-5.5", quirks=CODEX)
-        return orjson.loads(registry.get("openai-responses").encode_request(self.prepare(**body).request, target))
+        return orjson.loads(
+            registry.get_upstream("openai-responses").encode_request(self.prepare(**body).request, target)
+        )
 
     def stream(self, events: Sequence[ev.Event], query: dict[str, str] | None = None, **body: Any) -> bytes:
         """Return the bytes of a stream of `events`, one call per event."""

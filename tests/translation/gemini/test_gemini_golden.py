@@ -40,7 +40,7 @@ def test_a_real_body_means_what_it_meant(golden, gemini_case):
 
 def test_a_real_body_becomes_a_body_of_known_keys(gemini_case):
     prepared = prepare(CODEC.decode_request(opened(gemini_case)), CODEX)
-    encode = registry.get("openai-responses").encode_request
+    encode = registry.get_upstream("openai-responses").encode_request
     sent = orjson.loads(encode(prepared.request, RelayTarget(model="gpt-5.5", quirks=CODEX)))
     assert sent["store"] is False and sent["stream"] is True and sent["input"]
     assert not {"contents", "generationConfig", "systemInstruction", "temperature"} & set(sent)
@@ -51,7 +51,7 @@ def test_every_transcript_streams_and_collects_to_the_same_answer(gemini, openai
     thoughts = {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}}
     said: list[Any] = []
     for pieces in cuts(data):
-        decoder = registry.get("openai-responses").decoder()
+        decoder = registry.get_upstream("openai-responses").decoder()
         events: list[ev.Event] = [event for piece in pieces for event in decoder.feed(piece)] + decoder.finish()
         grammar.check(events)
         chunks = gemini.chunks(events, **thoughts)

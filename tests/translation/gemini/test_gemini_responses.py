@@ -196,7 +196,7 @@ def test_row_172_text_that_only_the_item_snapshot_has_is_said(gemini):
         },
         {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": []}},
     ]
-    decoder = registry.get("openai-responses").decoder()
+    decoder = registry.get_upstream("openai-responses").decoder()
     data = b"".join(b"event: %b\ndata: %b\n\n" % (f["type"].encode(), orjson.dumps(f)) for f in frames)
     assert gemini.parts(gemini.chunks([*decoder.feed(data), *decoder.finish()])) == [{"text": "only here"}]
 

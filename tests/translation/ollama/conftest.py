@@ -58,7 +58,7 @@ class App:
         """Return what the Codex backend would get."""
         prepared = prepare(self.decode(path, **body), CODEX)
         target = RelayTarget(model="gpt-5.5", quirks=CODEX)
-        return orjson.loads(registry.get("openai-responses").encode_request(prepared.request, target))
+        return orjson.loads(registry.get_upstream("openai-responses").encode_request(prepared.request, target))
 
     def stream(self, events: Sequence[ev.Event], path: str = CHAT, **body: Any) -> bytes:
         """Return the bytes of a stream of `events`, one call per event."""

@@ -28,7 +28,7 @@ def opened_case(name: str) -> Any:
 
 
 def decode_upstream(pieces: list[bytes]) -> list[ev.Event]:
-    decoder = registry.get("openai-responses").decoder()
+    decoder = registry.get_upstream("openai-responses").decoder()
     events = [event for piece in pieces for event in decoder.feed(piece)]
     return [*events, *decoder.finish()]
 
@@ -68,7 +68,7 @@ def test_every_transcript_streams_and_collects_to_the_same_answer(app, openai_re
 
 def _joined(app: Any, pieces: list[bytes]) -> tuple[str, list[Any], Any]:
     """Add up what the cuts cannot change; they may change how much text one line holds."""
-    decoder = registry.get("openai-responses").decoder()
+    decoder = registry.get_upstream("openai-responses").decoder()
     encoder = CODEC.encoder(app.open())
     out = b"".join(encoder.encode(decoder.feed(piece)) for piece in pieces) + encoder.encode(decoder.finish())
     lines = [orjson.loads(line) for line in out.splitlines()]

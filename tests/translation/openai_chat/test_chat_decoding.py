@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from translation.codec import Quirks, RelayTarget, WireContext
-from translation.errors import ClientError, GatewayBug, InvalidRequest
+from translation.codec import WireContext
+from translation.errors import ClientError, InvalidRequest
 from translation.ir.events import Proof
 from translation.ir.request import (
     FunctionTool,
@@ -286,20 +286,6 @@ def test_output_formats(chat):
 def test_previous_response_id_belongs_to_responses_payloads_only(chat):
     assert chat.open(input="x", previous_response_id="resp_1").previous_response_id == "resp_1"
     assert chat.open(previous_response_id="resp_1").previous_response_id is None
-
-
-def test_the_upstream_side_says_that_it_is_not_built(chat):
-    opened = chat.open()
-    assert CODEC.needs_translation(opened, Quirks())
-    target = RelayTarget(model="m")
-    for attempt in (
-        lambda: CODEC.encode_request(chat.decode(), target),
-        CODEC.decoder,
-        lambda: CODEC.relay_request(opened, target),
-        lambda: CODEC.tap(opened),
-    ):
-        with pytest.raises(GatewayBug):
-            attempt()
 
 
 def test_a_growing_conversation_keeps_its_items_as_prefix(chat):

@@ -27,11 +27,11 @@ def upstream_body(opened: Any) -> dict[str, Any]:
     """What the Codex backend would get."""
     prepared = prepare(CODEC.decode_request(opened), CODEX)
     target = RelayTarget(model="gpt-5.5", quirks=CODEX)
-    return orjson.loads(registry.get("openai-responses").encode_request(prepared.request, target))
+    return orjson.loads(registry.get_upstream("openai-responses").encode_request(prepared.request, target))
 
 
 def decode_upstream(data: bytes) -> list[ev.Event]:
-    decoder = registry.get("openai-responses").decoder()
+    decoder = registry.get_upstream("openai-responses").decoder()
     return [*decoder.feed(data), *decoder.finish()]
 
 

@@ -8,10 +8,9 @@ https://platform.claude.com/docs/en/api/messages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
-from translation.codec import Codec, ModelInfo, OpenedRequest, Quirks, RelayTarget, Route, WireContext, WireError
-from translation.errors import GatewayBug, GatewayError
+from translation.codec import Codec, ModelInfo, OpenedRequest, Route, WireContext, WireError
+from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
 from translation.protocols.anthropic_messages import errors as _errors
@@ -24,7 +23,7 @@ from translation.wire.jsonio import dumps
 
 
 class AnthropicMessages:
-    """Implements `Codec` and `TokenCounter`. The upstream direction raises GatewayBug until such providers exist."""
+    """Implements `Codec` and `TokenCounter`."""
 
     name = "anthropic-messages"
     stream_media_type = "text/event-stream; charset=utf-8"
@@ -33,8 +32,6 @@ class AnthropicMessages:
         Route("POST", "/v1/messages"),
         Route("POST", "/v1/messages/count_tokens", "count_tokens"),
     )
-
-    # ---- client side -------------------------------------------------------------------------------------------
 
     def open_request(self, body: bytes, context: WireContext) -> OpenedRequest:
         """Parse a body and read what routing needs. Raises: InvalidRequest."""
@@ -67,32 +64,6 @@ class AnthropicMessages:
     def count_tokens(self, opened: OpenedRequest) -> bytes:
         """Answer `count_tokens`. Raises: InvalidRequest, UnsupportedFeature."""
         return dumps({"input_tokens": estimate_tokens(_request.decode_request(opened))})
-
-    # ---- upstream side and relay lane: not built yet -----------------------------------------------------------
-
-    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> NoReturn:
-        """Not built yet: no upstream speaks Messages so far. Raises: GatewayBug."""
-        raise _not_built("encode_request")
-
-    def decoder(self) -> NoReturn:
-        """Not built yet: no upstream speaks Messages so far. Raises: GatewayBug."""
-        raise _not_built("decoder")
-
-    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
-        """Return why a body cannot be relayed; always a reason, because the relay lane is not built."""
-        return "the messages relay is not built yet"
-
-    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> NoReturn:
-        """Not built yet. Raises: GatewayBug."""
-        raise _not_built("relay_request")
-
-    def tap(self, opened: OpenedRequest) -> NoReturn:
-        """Not built yet. Raises: GatewayBug."""
-        raise _not_built("tap")
-
-
-def _not_built(method: str) -> GatewayBug:
-    return GatewayBug(f"The gateway cannot talk Anthropic Messages to an upstream yet (`{method}`).")
 
 
 CODEC: Codec = AnthropicMessages()

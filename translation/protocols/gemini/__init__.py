@@ -8,10 +8,9 @@ https://ai.google.dev/api/generate-content (checked 2026-11-23).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
-from translation.codec import Codec, ModelInfo, OpenedRequest, Quirks, RelayTarget, Route, WireContext, WireError
-from translation.errors import GatewayBug, GatewayError
+from translation.codec import Codec, ModelInfo, OpenedRequest, Route, WireContext, WireError
+from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
 from translation.protocols.gemini.encoder import GeminiStreamEncoder
@@ -27,7 +26,7 @@ VERSIONS = ("v1beta", "v1", "v1alpha")
 
 
 class Gemini:
-    """The `Codec` of Gemini. The upstream direction raises GatewayBug until Gemini providers are built."""
+    """The `Codec` of Gemini."""
 
     name = "gemini"
     stream_media_type = "text/event-stream; charset=utf-8"
@@ -44,8 +43,6 @@ class Gemini:
         Route("GET", "/v1beta/models/{model_id}", "model"),
         Route("GET", "/v1alpha/models/{model_id}", "model"),
     )
-
-    # ---- client side -------------------------------------------------------------------------------------------
 
     def open_request(self, body: bytes, context: WireContext) -> OpenedRequest:
         """Parse a body and read what routing needs. Raises: InvalidRequest."""
@@ -78,32 +75,6 @@ class Gemini:
     def count_tokens(self, opened: OpenedRequest) -> bytes:
         """Answer `countTokens` from an estimate. Raises: InvalidRequest, UnsupportedFeature."""
         return jsonio.dumps({"totalTokens": estimate_tokens(decode_gemini_request(opened))})
-
-    # ---- upstream side and relay lane: not built yet -----------------------------------------------------------
-
-    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> NoReturn:
-        """Not built yet: no upstream speaks Gemini so far. Raises: GatewayBug."""
-        raise _not_built("encode_request")
-
-    def decoder(self) -> NoReturn:
-        """Not built yet: no upstream speaks Gemini so far. Raises: GatewayBug."""
-        raise _not_built("decoder")
-
-    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
-        """Return why a body cannot be relayed; always a reason, because the relay lane is not built."""
-        return "the gemini relay is not built yet"
-
-    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> NoReturn:
-        """Not built yet. Raises: GatewayBug."""
-        raise _not_built("relay_request")
-
-    def tap(self, opened: OpenedRequest) -> NoReturn:
-        """Not built yet. Raises: GatewayBug."""
-        raise _not_built("tap")
-
-
-def _not_built(method: str) -> GatewayBug:
-    return GatewayBug(f"The gateway cannot talk Gemini to an upstream yet (`{method}`).")
 
 
 CODEC: Codec = Gemini()

@@ -8,20 +8,17 @@ spec/translation.md §9. Reference: https://github.com/ollama/ollama/blob/main/d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 from translation.codec import (
     Codec,
     ModelInfo,
     OpenedRequest,
-    Quirks,
-    RelayTarget,
     Route,
     WireAnswer,
     WireContext,
     WireError,
 )
-from translation.errors import GatewayBug, GatewayError
+from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
 from translation.protocols.ollama import catalogue
@@ -33,7 +30,7 @@ from translation.protocols.ollama.response import encode_ollama_response
 
 
 class Ollama:
-    """The `Codec` of Ollama's API. What only upstreams need raises GatewayBug."""
+    """The `Codec` of Ollama's API."""
 
     name = "ollama"
     stream_media_type = NDJSON
@@ -85,32 +82,6 @@ class Ollama:
     def answer(self, body: bytes, context: WireContext, models: Sequence[ModelInfo]) -> WireAnswer:
         """Answer a static route. Raises: GatewayError."""
         return answer_static(body, context, models)
-
-    # ---- upstream side and relay lane: there is no such upstream -----------------------------------------------
-
-    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> NoReturn:
-        """No upstream speaks this. Raises: GatewayBug."""
-        raise _no_upstream("encode_request")
-
-    def decoder(self) -> NoReturn:
-        """No upstream speaks this. Raises: GatewayBug."""
-        raise _no_upstream("decoder")
-
-    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
-        """Return why a body cannot be relayed: nobody would understand it."""
-        return "no upstream speaks Ollama's API"
-
-    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> NoReturn:
-        """No upstream speaks this. Raises: GatewayBug."""
-        raise _no_upstream("relay_request")
-
-    def tap(self, opened: OpenedRequest) -> NoReturn:
-        """No upstream speaks this. Raises: GatewayBug."""
-        raise _no_upstream("tap")
-
-
-def _no_upstream(method: str) -> GatewayBug:
-    return GatewayBug(f"No upstream speaks Ollama's API (`{method}`).")
 
 
 CODEC: Codec = Ollama()

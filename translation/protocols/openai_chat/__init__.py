@@ -8,10 +8,9 @@ https://platform.openai.com/docs/api-reference/chat (checked 2026-11-20).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
-from translation.codec import Codec, ModelInfo, OpenedRequest, Quirks, RelayTarget, Route, WireContext, WireError
-from translation.errors import GatewayBug, GatewayError
+from translation.codec import Codec, ModelInfo, OpenedRequest, Route, WireContext, WireError
+from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
 from translation.protocols.openai_chat.encoder import ChatStreamEncoder
@@ -22,7 +21,7 @@ from translation.shared.openai_models import encode_openai_model, encode_openai_
 
 
 class OpenAIChat:
-    """The `Codec` of Chat Completions. The upstream direction raises GatewayBug until Chat providers are built."""
+    """The `Codec` of Chat Completions."""
 
     name = "openai-chat"
     stream_media_type = "text/event-stream; charset=utf-8"
@@ -33,8 +32,6 @@ class OpenAIChat:
         Route("GET", "/v1/models", "models"),
         Route("GET", "/v1/models/{model_id}", "model"),
     )
-
-    # ---- client side -------------------------------------------------------------------------------------------
 
     def open_request(self, body: bytes, context: WireContext) -> OpenedRequest:
         """Parse a body and read what routing needs. Raises: InvalidRequest."""
@@ -63,32 +60,6 @@ class OpenAIChat:
     def encode_model(self, model: ModelInfo, context: WireContext) -> bytes:
         """Write one model."""
         return encode_openai_model(model)
-
-    # ---- upstream side and relay lane: not built yet -----------------------------------------------------------
-
-    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> NoReturn:
-        """Not built yet: no upstream speaks Chat so far. Raises: GatewayBug."""
-        raise _not_built("encode_request")
-
-    def decoder(self) -> NoReturn:
-        """Not built yet: no upstream speaks Chat so far. Raises: GatewayBug."""
-        raise _not_built("decoder")
-
-    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
-        """Return why a body cannot be relayed; always a reason, because the relay lane is not built."""
-        return "the chat relay is not built yet"
-
-    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> NoReturn:
-        """Not built yet. Raises: GatewayBug."""
-        raise _not_built("relay_request")
-
-    def tap(self, opened: OpenedRequest) -> NoReturn:
-        """Not built yet. Raises: GatewayBug."""
-        raise _not_built("tap")
-
-
-def _not_built(method: str) -> GatewayBug:
-    return GatewayBug(f"The gateway cannot talk Chat Completions to an upstream yet (`{method}`).")
 
 
 CODEC: Codec = OpenAIChat()

@@ -7,10 +7,9 @@ https://platform.openai.com/docs/api-reference/completions (checked 2026-11-23).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
-from translation.codec import Codec, ModelInfo, OpenedRequest, Quirks, RelayTarget, Route, WireContext, WireError
-from translation.errors import GatewayBug, GatewayError
+from translation.codec import Codec, ModelInfo, OpenedRequest, Route, WireContext, WireError
+from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
 from translation.protocols.openai_completions.encoder import CompletionStreamEncoder, encode_completion
@@ -20,7 +19,7 @@ from translation.shared.openai_models import encode_openai_model, encode_openai_
 
 
 class OpenAICompletions:
-    """The `Codec` of legacy completions. What only upstreams need raises GatewayBug."""
+    """The `Codec` of legacy completions."""
 
     name = "openai-completions"
     stream_media_type = "text/event-stream; charset=utf-8"
@@ -54,32 +53,6 @@ class OpenAICompletions:
     def encode_model(self, model: ModelInfo, context: WireContext) -> bytes:
         """Write one model."""
         return encode_openai_model(model)
-
-    # ---- upstream side and relay lane: there is no such upstream -----------------------------------------------
-
-    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> NoReturn:
-        """No upstream of ours speaks this. Raises: GatewayBug."""
-        raise _no_upstream("encode_request")
-
-    def decoder(self) -> NoReturn:
-        """No upstream of ours speaks this. Raises: GatewayBug."""
-        raise _no_upstream("decoder")
-
-    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
-        """Return why a body cannot be relayed: nobody would understand it."""
-        return "no upstream speaks legacy completions"
-
-    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> NoReturn:
-        """No upstream of ours speaks this. Raises: GatewayBug."""
-        raise _no_upstream("relay_request")
-
-    def tap(self, opened: OpenedRequest) -> NoReturn:
-        """No upstream of ours speaks this. Raises: GatewayBug."""
-        raise _no_upstream("tap")
-
-
-def _no_upstream(method: str) -> GatewayBug:
-    return GatewayBug(f"No upstream speaks legacy completions (`{method}`).")
 
 
 CODEC: Codec = OpenAICompletions()

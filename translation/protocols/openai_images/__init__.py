@@ -8,19 +8,16 @@ spec/wire.md §1.9, §4.7.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 from translation.codec import (
     Codec,
     ModelInfo,
     OpenedRequest,
-    Quirks,
-    RelayTarget,
     Route,
     WireContext,
     WireError,
 )
-from translation.errors import GatewayBug, GatewayError
+from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
 from translation.protocols.openai_images.answer import ImagesEncoder, encode_images_response
@@ -30,7 +27,7 @@ from translation.shared.openai_models import encode_openai_model, encode_openai_
 
 
 class OpenAIImages:
-    """The `Codec` of OpenAI's image routes. What only upstreams need raises GatewayBug."""
+    """The `Codec` of OpenAI's image routes."""
 
     name = "openai-images"
     stream_media_type = "text/event-stream; charset=utf-8"
@@ -69,32 +66,6 @@ class OpenAIImages:
     def encode_model(self, model: ModelInfo, context: WireContext) -> bytes:
         """Write one model."""
         return encode_openai_model(model)
-
-    # ---- upstream side and relay lane: there is no such upstream -----------------------------------------------
-
-    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> NoReturn:
-        """No upstream speaks this. Raises: GatewayBug."""
-        raise _no_upstream("encode_request")
-
-    def decoder(self) -> NoReturn:
-        """No upstream speaks this. Raises: GatewayBug."""
-        raise _no_upstream("decoder")
-
-    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
-        """Return why a body cannot be relayed."""
-        return "pictures are made by a chat model's tool"
-
-    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> NoReturn:
-        """No upstream speaks this. Raises: GatewayBug."""
-        raise _no_upstream("relay_request")
-
-    def tap(self, opened: OpenedRequest) -> NoReturn:
-        """No upstream speaks this. Raises: GatewayBug."""
-        raise _no_upstream("tap")
-
-
-def _no_upstream(method: str) -> GatewayBug:
-    return GatewayBug(f"No upstream speaks OpenAI's image routes (`{method}`).")
 
 
 CODEC: Codec = OpenAIImages()

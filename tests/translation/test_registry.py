@@ -1,0 +1,24 @@
+"""Which codecs there are, and which of them upstreams speak."""
+
+from __future__ import annotations
+
+import pytest
+
+from translation import registry
+
+CLIENTS_ONLY = {"anthropic-messages", "gemini", "ollama", "openai-chat", "openai-completions", "openai-images"}
+
+
+def test_every_codec_is_found_under_its_own_name() -> None:
+    assert set(registry.codecs()) == {*CLIENTS_ONLY, "openai-responses"}
+    assert all(registry.get(name).name == name for name in registry.codecs())
+
+
+@pytest.mark.parametrize("name", sorted(CLIENTS_ONLY))
+def test_a_protocol_of_clients_only_is_no_upstream(name: str) -> None:
+    with pytest.raises(KeyError, match="clients only"):
+        registry.get_upstream(name)
+
+
+def test_responses_is_spoken_to_upstreams() -> None:
+    assert registry.get_upstream("openai-responses") is registry.get("openai-responses")
