@@ -130,13 +130,12 @@ class AsgiClient:
         encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
-    async def write(self, data: bytes) -> None:
-        """See `ClientStream.write`; the server's own flow control is the back-pressure."""
-        self.is_writing = True
-        try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        finally:
-            self.is_writing = False
+    def write(self, data: bytes) -> Awaitable[None]:
+        """See `ClientStream.write`; the server's own flow control is the back-pressure.
+
+        Hands on the server's awaitable instead of awaiting it in a coroutine of its own: this is for every chunk.
+        """
+        return self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes) -> None:
         """See `ClientStream.end`."""

@@ -296,7 +296,7 @@ class _GenerateCall:
         try:
             # 9 open
             upstream = await gateway.transport.open(upstream_request, account.egress)
-            self.pulse.heard()
+            self.pulse.has_heard = True
             now = gateway.clock()
             limits = provider.limits(upstream.headers, now)
             if limits is not None:

@@ -79,10 +79,15 @@ class TranslatedStream:
         self.response_id = ""
         self.done = False
         self.has_output = False
+        self._flows = False
+        """Output has begun and no inverse waits for it: a text delta only needs encoding."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Translate one chunk; before the first output event nothing leaves, so that a failure stays a status."""
-        return self._advance(self._decoder.feed(chunk))
+        events = self._decoder.feed(chunk)
+        if self._flows and len(events) == 1 and type(events[0]) is ev.TextDelta:
+            return self._encoder.encode(events)  # what a paced stream consists of
+        return self._advance(events)
 
     def finish(self) -> bytes:
         """Translate what the end of file means."""
@@ -92,7 +97,7 @@ class TranslatedStream:
         """End with `error` in the client's dialect."""
         if self.done and self.error is None:
             return b""
-        self.done, self.error = True, error
+        self.done, self.error, self._flows = True, error, False
         events: list[ev.Event] = [ev.Error(error)]
         for inverse in self._inverses:  # they may still hold text back
             events = inverse.inbound(events)
@@ -115,6 +120,7 @@ class TranslatedStream:
             events = self._gate(events)
             if not events:
                 return b""
+        self._flows = not self._inverses
         last = events[-1]
         if type(last) is ev.Stop or type(last) is ev.Error:
             self._ended(last)
@@ -143,7 +149,7 @@ class TranslatedStream:
         return held
 
     def _ended(self, last: ev.Stop | ev.Error) -> None:
-        self.done = True
+        self.done, self._flows = True, False
         if isinstance(last, ev.Error):
             self.error = last.error
         else:

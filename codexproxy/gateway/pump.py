@@ -19,14 +19,16 @@ from translation.errors import GatewayError, UpstreamTimeout
 
 DRAIN_S = 1.0
 """After the terminal event the upstream has this long to end its body, so that the connection can be used again."""
-TICKS_PER_LIMIT = 4
+TICKS_PER_LIMIT = 8
 LONGEST_TICK_S = 5.0
 
 
 class Pulse:
     """Watches one request: upstream silence cancels it, client silence is filled with heartbeats.
 
-    Invariant: `task` is cancelled by us only with `timed_out` set; the flow turns that into UpstreamTimeout.
+    The pump only raises flags, for every chunk; the clock is read by the ticks. So a limit may be noticed up to two
+    ticks late, never early. Invariant: `task` is cancelled by us only with `timed_out` set; the flow turns that into
+    UpstreamTimeout.
     """
 
     __slots__ = (
@@ -38,11 +40,14 @@ class Pulse:
         "_is_resting",
         "_keep",
         "_loop",
+        "_said_at",
         "_settings",
         "_task",
         "_tick_s",
+        "has_heard",
+        "has_said",
+        "is_sending",
         "patience",
-        "said_at",
         "timed_out",
     )
 
@@ -56,8 +61,14 @@ class Pulse:
         self._begin: Callable[[], Mapping[str, str]] | None = None
         self._beat: Callable[[], bytes] | None = None
         self._keep: Callable[[], None] | None = None
-        self._heard_at = self.said_at = self._loop.time()
+        self._heard_at = self._said_at = self._loop.time()
         self._is_resting = True
+        self.has_heard = False
+        """The upstream said something since the last tick."""
+        self.has_said = False
+        """Something was written to the client since the last tick."""
+        self.is_sending = False
+        """The pump waits for the client, who is slow: nobody else is."""
         self.timed_out = False
         self.patience = 1
         shortest = min(settings.heartbeat_s, settings.idle_timeout_s, settings.first_event_timeout_s)
@@ -81,14 +92,6 @@ class Pulse:
         self._is_resting = True
         self._keep = None
 
-    def heard(self) -> None:
-        """The upstream said something."""
-        self._heard_at = self._loop.time()
-
-    def said(self) -> None:
-        """Something was written to the client."""
-        self.said_at = self._loop.time()
-
     def stop(self) -> None:
         """No more ticks."""
         self._handle.cancel()
@@ -96,17 +99,21 @@ class Pulse:
 
     def _tick(self) -> None:
         now = self._loop.time()
+        if self.has_heard:
+            self.has_heard, self._heard_at = False, now
+        if self.has_said:
+            self.has_said, self._said_at = False, now
         limit = self._settings.idle_timeout_s if self._client.started else self._settings.first_event_timeout_s
-        if now - self._heard_at >= limit * self.patience and not self._client.is_writing and not self._is_resting:
+        if now - self._heard_at >= limit * self.patience and not self.is_sending and not self._is_resting:
             self.timed_out = True
             self._task.cancel()
             return
         if self._keep is not None:
             self._keep()
-        if self._begin is not None and not self._client.is_writing:
+        if self._begin is not None and not self.is_sending:
             patience = self._settings.heartbeat_s if self._client.started else self._settings.gate_patience_s
-            if now - self.said_at >= patience:
-                self.said_at = now
+            if now - self._said_at >= patience:
+                self._said_at = now
                 spawn(self._reassure(), "heartbeat")
         self._handle = self._loop.call_later(self._tick_s, self._tick)
 
@@ -118,7 +125,11 @@ class Pulse:
             await self._client.start(200, self._begin())
         beat = self._beat() if self._beat is not None else b""  # stopped while the status line left
         if beat:
-            await self._client.write(beat)
+            self.is_sending = True
+            try:
+                await self._client.write(beat)
+            finally:
+                self.is_sending = False
 
 
 async def stream(
@@ -137,7 +148,7 @@ async def stream(
     out = b""
     while not driver.done:
         chunk = await upstream.read()
-        pulse.heard()
+        pulse.has_heard = True
         out = held + (driver.feed(chunk) if chunk else driver.finish())
         if not driver.has_output:
             if driver.error is not None:
@@ -147,11 +158,13 @@ async def stream(
         held = b""
         if out and not driver.done:
             on_output()
+            pulse.has_said = pulse.is_sending = True
             if not client.started:
                 await client.start(200, headers())
             await client.write(out)
-            pulse.said()
+            pulse.is_sending = False
     on_output()
+    pulse.is_sending = True
     if not client.started:
         await client.start(200, headers())
     if driver.error is not None:
@@ -167,7 +180,7 @@ async def collect(upstream: UpstreamStream, driver: Tap, pulse: Pulse) -> bytes:
     """
     while not driver.done:
         chunk = await upstream.read()
-        pulse.heard()
+        pulse.has_heard = True
         if chunk:
             driver.feed(chunk)
         else:

@@ -33,14 +33,13 @@ class ClientStream(Protocol):
     """The way back to the client. `started` turns true with the status line; after that only bytes can be said."""
 
     started: bool
-    is_writing: bool
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Send the status line and headers."""
         ...
 
-    async def write(self, data: bytes) -> None:
-        """Send bytes; returns when the client can take more (back-pressure)."""
+    def write(self, data: bytes) -> Awaitable[None]:
+        """Send bytes; awaiting it ends when the client can take more (back-pressure)."""
         ...
 
     async def end(self, data: bytes) -> None:

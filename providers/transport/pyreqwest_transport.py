@@ -136,6 +136,32 @@ class PyreqwestStream:
         """Return, when awaited, all bytes that have arrived, at least one chunk; b"" at the end."""
         return _Arrived(self)
 
+    def gather(self, chunk: Any) -> bytes:
+        """Return `chunk` and all that can be read without waiting; None is the end of the body."""
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while chunk is not None:
+                pieces.append(bytes(chunk))
+                size += len(pieces[-1])
+                if size >= COALESCE_BYTES:
+                    break
+                step = self.reader.read_chunk().__await__()
+                try:
+                    self.waiting_on = next(step)
+                except StopIteration as arrived:
+                    chunk = arrived.value
+                else:
+                    self.step = step
+                    break
+            else:
+                self.is_at_end = True
+        except PyreqwestError as error:
+            if not pieces:
+                raise _unreachable(error) from None
+            self.broken = error  # what arrived before it may hold the end of the answer
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     async def close(self) -> None:
         """Let the connection go; a connection read to its end returns to the pool."""
         step, self.step, self.waiting_on = self.step, None, None
@@ -148,11 +174,11 @@ class PyreqwestStream:
 
 
 class _Arrived:
-    """Awaitable: waits for one chunk, then takes along every further chunk that needs no waiting.
+    """Awaitable: one chunk; when it was there without waiting, every further chunk that is there, too.
 
-    A read completes without suspending when its chunk is there. The first one that would suspend is kept, with the
-    future it waits for, and continued by the next `_Arrived`. One generator and no coroutine: this is awaited for
-    every chunk of every stream.
+    A stream at a model's pace is waited for, and its chunk returned at once. A burst is met by the read that needs no
+    waiting: such reads go on until one would wait, and that one is kept for the next `_Arrived`. One generator and no
+    coroutine, and the wait itself is delegated: this runs for every chunk of every stream.
     """
 
     __slots__ = ("_stream",)
@@ -160,44 +186,35 @@ class _Arrived:
     def __init__(self, stream: PyreqwestStream) -> None:
         self._stream = stream
 
-    def __await__(self) -> Generator[Any, Any, bytes]:  # noqa: C901 (one loop; split, it costs a generator for every chunk)
+    def __await__(self) -> Generator[Any, Any, bytes]:
         stream = self._stream
         if stream.is_at_end:
             return b""
         if stream.broken is not None:
             raise _unreachable(stream.broken) from None
         step, waiting_on = stream.step, stream.waiting_on
-        stream.step = stream.waiting_on = None
-        pieces: list[bytes] = []
-        size = 0
-        while size < COALESCE_BYTES:
-            try:
-                if step is None:
-                    step = stream.reader.read_chunk().__await__()
-                    waiting_on = next(step)
-                if pieces:
-                    stream.step, stream.waiting_on = step, waiting_on
-                    break
-                while True:
-                    try:
-                        sent = yield waiting_on
-                    except BaseException as interruption:
-                        waiting_on = step.throw(interruption)
-                    else:
-                        waiting_on = step.send(sent)
-            except StopIteration as arrived:  # how a step hands over its value
-                step = None
-                if arrived.value is None:
-                    stream.is_at_end = True
-                    break
-                pieces.append(bytes(arrived.value))
-                size += len(pieces[-1])
-            except PyreqwestError as error:
-                if not pieces:
-                    raise _unreachable(error) from None
-                stream.broken = error  # what arrived before it may hold the end of the answer
-                break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        try:
+            if step is None:
+                step = stream.reader.read_chunk().__await__()
+                waiting_on = next(step)
+        except StopIteration as arrived:  # how a step hands over its value
+            return stream.gather(arrived.value)
+        except PyreqwestError as error:
+            raise _unreachable(error) from None
+        stream.step = step  # closed with the stream, should this be cancelled
+        try:
+            while True:
+                yield waiting_on
+                waiting_on = next(step)
+        except StopIteration as arrived:
+            chunk = arrived.value
+        except PyreqwestError as error:
+            raise _unreachable(error) from None
+        stream.step = None
+        if chunk is None:
+            stream.is_at_end = True
+            return b""
+        return bytes(chunk)
 
 
 def _build_client(egress: str | None) -> Client:

@@ -257,7 +257,6 @@ class Client:
 
     def __init__(self) -> None:
         self.started = False
-        self.is_writing = False
         self.status = 0
         self.headers: dict[str, str] = {}
         self.writes: list[bytes] = []
@@ -277,11 +276,7 @@ class Client:
         assert self.started and not self.ended, "bytes outside of the body"
         assert data, "an empty write"
         self._keep(data)
-        self.is_writing = True
-        try:
-            await asyncio.sleep(0)
-        finally:
-            self.is_writing = False
+        await asyncio.sleep(0)
 
     async def end(self, data: bytes) -> None:
         """See the contract."""

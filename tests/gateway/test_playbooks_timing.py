@@ -133,7 +133,6 @@ async def test_the_upstreams_silence_is_not_counted_while_the_client_reads_slowl
 
     class SlowClient(Client):
         async def write(self, data: bytes) -> None:
-            self.is_writing = True
             await asyncio.sleep(500)
             await super().write(data)
 

@@ -90,8 +90,9 @@ class ResponsesDecoder:
 
     def feed(self, chunk: bytes) -> list[ev.Event]:
         """Return the events of a network chunk."""
-        if chunk.startswith(_LONE_TEXT):
-            lone = self._lone_text(chunk)
+        block = self._text_block
+        if block is not None and chunk.startswith(_LONE_TEXT):
+            lone = self._lone_text(chunk, block)
             if lone is not None:
                 return [lone]
         try:
@@ -126,22 +127,21 @@ class ResponsesDecoder:
 
     # ---- the fast path -----------------------------------------------------------------------------------------
 
-    def _lone_text(self, chunk: bytes) -> ev.TextDelta | None:
+    def _lone_text(self, chunk: bytes, block: Block) -> ev.TextDelta | None:
         """Return the event of a chunk that is exactly one delta of the text that is open; None when it is not.
 
         That is what a paced stream consists of, and there every call counts: code that runs once in milliseconds runs
         from cold caches. Whatever is unusual about the chunk takes the ordinary way.
         """
         end = len(chunk) - 2
-        block = self._text_block
-        if block is None or block.closed or self._splitter.has_pending or chunk.find(b"\n\n") != end:
+        if block.closed or block.tail or self._splitter.has_pending or chunk.find(b"\n\n") != end:
             return None
         try:
             frame = _decode_text(chunk[_LONE_TEXT_SIZE:end])
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
         text = frame.delta
-        if (frame.item_id, frame.output_index, frame.content_index) != self._text_key or not text or block.tail:
+        if (frame.item_id, frame.output_index, frame.content_index) != self._text_key or not text:
             return None
         if self._normalizer.done or "\ud800" <= text[-1] <= "\udbff":
             return None
