@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from translation.wire.ids import Ids, counting_ids
 
@@ -35,6 +36,13 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def _default_language() -> Iterator[None]:
+    """A page that a test asked for in Chinese leaves the thread speaking it."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture
