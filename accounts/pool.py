@@ -7,6 +7,7 @@ through `on_fact`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ AFFINITY_TTL_S = 4 * 3600.0
 UNSUPPORTED_TTL_S = 6 * 3600.0
 """How long an account is passed over for a model its plan refused."""
 BUSY_RETRY_S = 2.0
+LONG_REST_S = 60.0
+"""A rest that nobody waits for: told as a spent plan, which ends a Codex client's turn with the time of the reset."""
 
 
 class State(Protocol):
@@ -169,15 +172,15 @@ class AccountPool:
                 f"All accounts are resting because of their limits; the first is back in {_words(wait_s)}.",
                 status=429,
                 code="rate_limit_exceeded",
-                error_type="rate_limit_error",
+                error_type="usage_limit_reached" if wait_s > LONG_REST_S else None,
                 retry_after_s=wait_s,
+                extra={"resets_at": int(now + wait_s), "resets_in_seconds": math.ceil(wait_s)},
             )
         if is_busy:
             return NoCapacity(
                 "All accounts are busy with as many requests as they may run at once. Try again in a moment.",
                 status=429,
                 code="rate_limit_exceeded",
-                error_type="rate_limit_error",
                 retry_after_s=BUSY_RETRY_S,
             )
         if exclude:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -34,8 +35,9 @@ from translation.wire.ids import Ids
 log = logging.getLogger(__name__)
 
 MAX_ERROR_BODY_BYTES = 1024 * 1024
-COMPACT_PATIENCE = 4
-"""A compaction says nothing before its end; clients wait as many idle timeouts (spec/wire.md §1.4)."""
+COMPACT_PATIENCE = 2
+"""A compaction says nothing before its end: twice the usual silence is the 20 minutes that clients wait for it
+(spec/wire.md §1.4)."""
 STREAM_HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
@@ -195,7 +197,7 @@ class _GenerateCall:
             try:
                 lease = await self._lease(target, conversation, exclude)
             except errors.NoCapacity as none_left:
-                raise _last_word(failure, none_left) from None
+                raise _last_word(failure, none_left, gateway.clock()) from None
             try:
                 self.record.attempts += 1
                 self.record.account = lease.account
@@ -368,10 +370,13 @@ def _refuse_stale_token(account: AccountView, now: float) -> None:
         raise errors.AccountRejected("No available accounts: the token has expired.", reason="expired")
 
 
-def _last_word(failure: errors.GatewayError | None, none_left: errors.NoCapacity) -> errors.GatewayError:
+def _last_word(failure: errors.GatewayError | None, none_left: errors.NoCapacity, now: float) -> errors.GatewayError:
     """When no account is left, the last failure says more than "none left"; the wait is the pool's to know."""
     if failure is None:
         return none_left
     if isinstance(failure, errors.RateLimited) and none_left.retry_after_s is not None:
-        failure.retry_after_s = none_left.retry_after_s
+        wait_s = failure.retry_after_s = none_left.retry_after_s
+        failure.message = f"{failure.message.rstrip('.')}. {none_left.message}"
+        if failure.error_type is not None:  # what clients render is the soonest account's reset, not the last one's
+            failure.extra |= {"resets_at": int(now + wait_s), "resets_in_seconds": math.ceil(wait_s)}
     return failure

@@ -29,8 +29,8 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
 
     rotation_strategy: str = "least_used"
     max_body_bytes: int = 64 * 1024 * 1024
-    first_event_timeout_s: float = 300.0
-    idle_timeout_s: float = 300.0
+    first_event_timeout_s: float = 600.0
+    idle_timeout_s: float = 600.0
     heartbeat_s: float = 15.0
     gate_patience_s: float = 10.0
     max_attempts: int = 60

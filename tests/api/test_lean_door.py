@@ -19,7 +19,8 @@ from accounts.values import ApiKeyView
 from codexproxy.api.lean import LeanDoor
 from codexproxy.api.wire import WireApi
 from tests.api.asgi import Reply
-from tests.gateway.playbook import CREATED, HELLO, ITEM, KEY, NOW, PATHS, Play, completed, text
+from tests.dialects import DIALECTS
+from tests.gateway.playbook import CREATED, HELLO, ITEM, KEY, NOW, Play, completed, text
 
 REVOKED, EXPIRED = "cpx-revoked-revoked-revoked-revoked-00", "cpx-expired-expired-expired-expired-00"
 MIB = 1024 * 1024
@@ -31,7 +32,7 @@ class Server:
 
     def __init__(self, dialect: str = "chat", **settings: Any) -> None:
         self.play = Play(dialect, **settings)
-        self.path = PATHS[dialect]
+        self.path = DIALECTS[dialect].path
         keys = {
             digest(KEY): self.play.key,
             digest(REVOKED): ApiKeyView(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Demo
+from tests.e2e.conftest import Demo, start_demo, stop_demo
 
 ONBOARDED = '{"hasCompletedOnboarding":true}'
 
@@ -45,7 +49,15 @@ class ClaudeCode:
 
     def run(self, prompt: str, *more: str) -> str:
         """Run one prompt and return what was printed; the CLI's errors go into a failure's text."""
-        done = subprocess.run(
+        done = self.attempt(prompt, *more)
+        assert done.returncode == 0, (
+            f"claude ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        )
+        return done.stdout
+
+    def attempt(self, prompt: str, *more: str) -> subprocess.CompletedProcess[str]:
+        """Run one prompt, which may fail."""
+        return subprocess.run(
             [str(self.binary), "--dangerously-skip-permissions", *more, "-p", prompt],
             cwd=self.work,
             env=self.environment,
@@ -55,17 +67,26 @@ class ClaudeCode:
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, (
-            f"claude ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        )
-        return done.stdout
 
 
 @pytest.fixture
-def claude(npm_clients: Path, demo: Demo, tmp_path: Path) -> ClaudeCode:
-    binary = npm_clients / "@anthropic-ai" / "claude-code" / "bin" / "claude.exe"
-    assert binary.exists(), "the claude-code package has no binary for this platform"
+def binary(npm_clients: Path) -> Path:
+    found = npm_clients / "@anthropic-ai" / "claude-code" / "bin" / "claude.exe"
+    assert found.exists(), "the claude-code package has no binary for this platform"
+    return found
+
+
+@pytest.fixture
+def claude(binary: Path, demo: Demo, tmp_path: Path) -> ClaudeCode:
     return ClaudeCode(binary, demo, tmp_path)
+
+
+@pytest.fixture
+def spent_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A demo of its own, for a test that uses up its accounts."""
+    running = start_demo(tmp_path_factory.mktemp("spent-demo"))
+    yield running
+    stop_demo(running)
 
 
 def test_a_plain_prompt_is_answered(claude: ClaudeCode) -> None:
@@ -90,3 +111,19 @@ def test_a_conversation_is_resumed_with_its_history(claude: ClaudeCode) -> None:
     )
     assert (first["result"], again["result"]) == ("one", "two")
     assert again["usage"]["input_tokens"] + again["usage"]["cache_read_input_tokens"] > 0
+
+
+def test_a_spent_quota_is_shown_with_its_reset_and_not_asked_for_again(
+    binary: Path, spent_demo: Demo, tmp_path: Path
+) -> None:
+    """Claude Code tries ten times by default, for minutes, unless the answer tells it not to."""
+    claude = ClaudeCode(binary, spent_demo, tmp_path)
+    del claude.environment["CLAUDE_CODE_MAX_RETRIES"]
+    done = claude.attempt("Hello. [[FAULT:F1 seconds=5400]]")
+    assert done.returncode == 1
+    assert "The usage limit has been reached" in done.stdout and "back in 90 min" in done.stdout
+    time.sleep(2)  # a retry would have come by now, and the writer has written
+    (database,) = spent_demo.data_dir.rglob("codexproxy.sqlite3")
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as rows:
+        asked = rows.execute("SELECT status, outcome FROM stats_usagerecord").fetchall()
+    assert asked == [(429, "rate_limited")]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.dialects import DIALECTS
 from tests.gateway.playbook import Play
 
 
@@ -38,7 +39,7 @@ def pytest_asyncio_loop_factories(
     return {"skipping": SkippingLoop}
 
 
-@pytest.fixture(params=["chat", "responses"])
+@pytest.fixture(params=DIALECTS)
 def dialect(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -11,7 +11,7 @@ request can be cancelled anywhere. Read next: `test_playbooks.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -24,19 +24,17 @@ from codexproxy.gateway.flow import Gateway
 from codexproxy.gateway.snapshot import GatewaySettings, Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant
 from codexproxy.gateway.state.memory import MemoryState
-from codexproxy.gateway.types import ClientRequest
 from providers.adapters.codex import CodexProvider
 from providers.catalog import bundled_models
 from providers.contract import Credential, Secret, UpstreamRequest
 from stats.meter import UsageQueue, UsageRecord
+from tests.dialects import DIALECTS, Failure, events_of
 from translation import registry
 from translation.errors import UpstreamUnreachable
 from translation.wire.ids import counting_ids
 
 NOW = 1_800_000_000.0
 KEY = "cpx-0123456789abcdef0123456789abcdef"
-CODECS = {"chat": "openai-chat", "responses": "openai-responses"}
-PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
 
 
 # ---- what the upstream can say --------------------------------------------------------------------------------------
@@ -307,38 +305,45 @@ class Client:
         """The body of an answer that is no stream."""
         return orjson.loads(self.body)
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """The JSON of every SSE frame."""
-        for frame in self.body.split(b"\n\n"):
-            for line in frame.split(b"\n"):
-                if line.startswith(b"data: ") and line != b"data: [DONE]":
-                    yield orjson.loads(line[6:])
+    @property
+    def media_type(self) -> str:
+        """What the answer's headers say its body is."""
+        return self.headers.get("content-type", "")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The JSON of every event of a stream, or of the one answer."""
+        return events_of(self.body, self.media_type)
 
     @property
     def text(self) -> str:
-        """The text deltas, in whichever of the two dialects."""
-        pieces: list[str] = []
-        for each in self.events():
-            if each.get("type") == "response.output_text.delta":
-                pieces.append(each["delta"])
-            for choice in each.get("choices", ()):
-                pieces.append(choice["delta"].get("content") or "")
-        return "".join(pieces)
+        """The text of a stream or an answer, in whichever dialect: what one says, no other reads."""
+        return "".join(dialect.piece(each) for each in self.events() for dialect in DIALECTS.values())
 
     @property
-    def error(self) -> dict[str, Any] | None:
+    def failure(self) -> Failure | None:
         """The error the client was told, as an answer or inside the stream."""
-        found = [self.json] if self.headers.get("content-type", "").startswith("application/json") else self.events()
-        for each in found:
-            error = each.get("error") or (each.get("response") or {}).get("error")
-            if error:
-                return error
+        for each in self.events():
+            for dialect in DIALECTS.values():
+                found = dialect.failure(each)
+                if found is not None:
+                    return found
         return None
 
     @property
+    def error(self) -> dict[str, Any] | None:
+        """The fields of that error."""
+        failure = self.failure
+        return None if failure is None else {"message": failure.message, **failure.fields}
+
+    @property
     def heartbeats(self) -> int:
-        """How many comments were written."""
-        return sum(data.startswith(b":") for data in self.writes)
+        """How many writes said nothing: comments, pings, blank lines, empty lines of JSON."""
+        return sum(
+            data.startswith((b":", b"event: ping"))
+            or data == b"\n\n"
+            or data.endswith(b'"content":""},"done":false}\n')
+            for data in self.writes
+        )
 
 
 class SlowState(MemoryState):
@@ -430,20 +435,17 @@ class Play:
         self.store.current = Snapshot(**{**values, **fields})
 
     def body(self, *, stream: bool, **fields: Any) -> bytes:
-        """A small request in the client's dialect."""
-        asked = {"messages": [{"role": "user", "content": "hi"}]} if self.dialect == "chat" else {"input": "hi"}
-        return orjson.dumps({"model": "gpt-5.5", "stream": stream, **asked, **fields})
+        """The body of a small request in the client's dialect."""
+        return DIALECTS[self.dialect].request(stream=stream, **fields).body
 
     def generate(
         self, client: Client, *, stream: bool, raw: bytes | None = None, headers: dict[str, str] | None = None,
         key: ApiKeyView | None = None, **fields: Any,
     ) -> Any:  # fmt: skip
         """Return the coroutine of one request."""
-        request = ClientRequest(
-            method="POST", path=PATHS[self.dialect], headers=headers or {}, request_id="req_test",
-            body=raw if raw is not None else self.body(stream=stream, **fields),
-        )  # fmt: skip
-        return self.gateway.generate(registry.get(CODECS[self.dialect]), key or self.key, request, client)
+        dialect = DIALECTS[self.dialect]
+        request = dialect.request(stream=stream, raw=raw, headers=headers, **fields)
+        return self.gateway.generate(registry.get(dialect.codec), key or self.key, request, client)
 
     async def ask(self, *, stream: bool = True, **fields: Any) -> Client:
         """Make one request and check what must hold after every request, whatever happened."""
@@ -461,6 +463,10 @@ class Play:
             assert stream.closings >= 1, "an upstream was left open"
         if requests is not None:
             assert len(self.usage) == requests
+
+    def status(self, status: int) -> int:
+        """Return how this dialect writes `status`."""
+        return DIALECTS[self.dialect].statuses.get(status, status)
 
     def record(self) -> UsageRecord:
         """Take the one usage record."""

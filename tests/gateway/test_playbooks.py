@@ -1,6 +1,7 @@
 """The flow as dialogues: what the upstream says, what the client sees, and what must be left behind: nothing.
 
-Every playbook runs for a Chat client (translate lane) and a Responses client (relay lane) unless it says otherwise.
+Every playbook runs for a client of every dialect unless it says otherwise: Responses take the relay lane, the others
+the translate lane.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from accounts.values import ApiKeyView
+from tests.dialects import DIALECTS
 from tests.gateway.playbook import (
     CAPACITY,
     CHALLENGE,
@@ -25,6 +27,7 @@ from tests.gateway.playbook import (
     failed,
     text,
 )
+from translation import registry
 
 # ---- the good path --------------------------------------------------------------------------------------------------
 
@@ -33,7 +36,7 @@ async def test_a_stream_arrives_with_its_headers_and_is_counted_once(play: Play)
     play.upstream.answers(headers={"x-codex-primary-used-percent": "5", "x-secret": "1"}).sends(HELLO)
     client = await play.ask()
     assert (client.status, client.text, client.error) == (200, "Hello", None)
-    assert client.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert client.headers["content-type"] == registry.get(DIALECTS[play.dialect].codec).stream_media_type
     assert client.headers["cache-control"] == "no-cache"
     assert client.headers["x-request-id"] == "req_test"
     assert "x-secret" not in client.headers
@@ -41,7 +44,7 @@ async def test_a_stream_arrives_with_its_headers_and_is_counted_once(play: Play)
     assert (record.outcome, record.status, record.attempts, record.is_stream) == ("ok", 200, 1, True)
     assert (record.input_tokens, record.cached_tokens, record.output_tokens, record.reasoning_tokens) == (18, 8, 20, 3)
     assert (record.api_key_id, record.user_id, record.account_id, record.model) == (7, 3, "a", "gpt-5.5")
-    assert record.lane == ("translate" if play.dialect == "chat" else "relay")
+    assert record.lane == ("relay" if play.dialect == "responses" else "translate")
     assert record.ttfb_ms is not None
 
 
@@ -77,13 +80,7 @@ async def test_a_client_without_stream_gets_one_json_body(play: Play) -> None:
     play.upstream.answers().sends(HELLO)
     client = await play.ask(stream=False)
     assert (client.status, client.headers["content-type"]) == (200, "application/json")
-    answer = client.json
-    if play.dialect == "chat":
-        assert answer["choices"][0]["message"]["content"] == "Hello"
-        assert answer["usage"]["completion_tokens"] == 20
-    else:
-        assert answer["output"][0]["content"][0]["text"] == "Hello"
-        assert answer["usage"]["output_tokens"] == 20
+    assert client.text == "Hello"
     assert len(client.writes) == 1
     record = play.record()
     assert (record.outcome, record.output_tokens, record.is_stream) == ("ok", 20, False)
@@ -168,9 +165,9 @@ async def test_a_broken_connection_is_tried_twice_there_and_once_elsewhere_then_
         play.upstream.cannot_be_reached()
     client = await play.ask()
     assert client.status == 502
-    assert client.json["error"]["code"] == "upstream_transport_error"
     assert play.upstream.tokens == ["token-a", "token-a", "token-a", "token-b"]
-    assert play.record().outcome == "upstream_error"
+    record = play.record()
+    assert (record.outcome, record.error_code) == ("upstream_error", "upstream_transport_error")
     assert play.penalties == []
 
 
@@ -238,10 +235,10 @@ async def test_a_limit_told_inside_the_stream_rests_the_account_as_long_as_it_sa
 async def test_the_requests_own_fault_is_told_at_once(play: Play, status: int, body: object, code: str) -> None:
     play.upstream.answers(status, body)
     client = await play.ask()
-    assert (client.status, client.json["error"]["code"]) == (status, code)
+    record = play.record()
+    assert (client.status, record.error_code, record.outcome) == (status, code, "client_error")
     assert len(play.upstream.requests) == 1
     assert play.penalties == []
-    assert play.record().outcome == "client_error"
 
 
 async def test_the_attempts_of_one_request_are_bounded(dialect: str) -> None:
@@ -258,8 +255,33 @@ async def test_when_every_account_is_limited_the_answer_says_when_the_soonest_is
         play.upstream.answers(429, {"error": {**LIMIT["error"], "resets_in_seconds": seconds}})
     client = await play.ask()
     assert (client.status, client.headers["retry-after"]) == (429, "600")
-    assert client.json["error"]["type"] == "usage_limit_reached"
+    assert client.failure is not None and "The usage limit has been reached" in client.failure.message
+    assert "the first is back in 10 min" in client.failure.message
     assert play.record().outcome == "rate_limited"
+
+
+async def test_the_reset_that_codex_shows_is_the_soonest_accounts_not_the_last_ones() -> None:
+    play = Play("responses")
+    for seconds in (5400, 600, 7200):
+        play.upstream.answers(429, {"error": {**LIMIT["error"], "resets_in_seconds": seconds}})
+    tried = await play.ask()  # learns the limits by trying
+    refused = await play.ask()  # knows them
+    for client in (tried, refused):
+        assert client.error is not None and client.error["type"] == "usage_limit_reached"
+        assert (client.error["resets_at"], client.error["resets_in_seconds"]) == (NOW + 600, 600)
+    assert len(play.upstream.requests) == 3
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(45, None), (5400, "false")])
+async def test_clients_are_told_not_to_try_again_when_the_reset_is_far(
+    dialect: str, seconds: int, says: str | None
+) -> None:
+    """Claude Code and both SDKs obey; without it they ask again for minutes. Google's and Ollama's know no such word."""
+    play = Play(dialect, accounts=(account("a"),))
+    play.upstream.answers(429, {"error": {**LIMIT["error"], "resets_in_seconds": seconds}})
+    for client in (await play.ask(), await play.ask(stream=False)):
+        assert (client.status, client.headers["retry-after"]) == (429, str(seconds))
+        assert client.headers.get("x-should-retry") == (says if dialect not in ("gemini", "ollama") else None)
 
 
 async def test_a_plan_that_lacks_the_model_is_remembered(play: Play) -> None:
@@ -298,12 +320,7 @@ async def test_after_output_a_failure_is_told_in_the_stream_and_never_retried(
     record = play.record()
     assert record.outcome in ("upstream_error", "rate_limited")
     assert record.status == 200
-    if play.dialect == "chat":
-        assert client.body.count(b"data: [DONE]") <= 1
-        assert b'"finish_reason":"stop"' not in client.body
-    else:
-        assert client.body.count(b"event: response.failed") == 1
-        assert b"response.completed" not in client.body
+    assert DIALECTS[play.dialect].ends(client.body, client.media_type) == ["error"]
 
 
 async def test_a_good_end_is_the_last_thing_said_whatever_comes_after(play: Play) -> None:
@@ -325,7 +342,7 @@ async def test_a_failure_in_the_same_chunk_after_output_is_told(play: Play, stre
 async def test_a_collected_answer_cut_in_the_middle_is_no_success_and_not_replayed(play: Play) -> None:
     play.upstream.answers().sends(CREATED + ITEM + text("Hel"))
     client = await play.ask(stream=False)
-    assert (client.status, client.json["error"]["code"]) == (504, "upstream_stream_truncated")
+    assert (client.status, play.record().error_code) == (504, "upstream_stream_truncated")
     assert len(play.upstream.requests) == 1
 
 

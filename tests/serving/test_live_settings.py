@@ -44,10 +44,7 @@ def test_without_rows_everything_is_as_it_was() -> None:
     fresh = GatewaySettings()
     assert loaded.ollama == fresh.ollama and loaded.ollama.enabled is False
     assert (loaded.rotation_strategy, loaded.default_model) == (fresh.rotation_strategy, fresh.default_model)
-    assert (loaded.first_event_timeout_s, loaded.idle_timeout_s) == (
-        fresh.first_event_timeout_s,
-        fresh.idle_timeout_s,
-    )
+    assert loaded.first_event_timeout_s == loaded.idle_timeout_s == 600  # spec/operations.md §7
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The error envelope of OpenAI's protocols, shared by the Chat and the Responses codec.
+"""The error envelope of OpenAI's protocols, and the headers that more vendors' SDKs read.
 
 `{"error": {"message", "type", "param", "code", …}}` with the status of the error. The kind of an error chooses the
-`type`, never its text. Matrix: spec/translation.md §12; fields that Codex CLI acts on: §8.4. Reference:
-https://platform.openai.com/docs/guides/error-codes (checked 2026-11-20).
+`type`, never its text. Responses has words of its own besides (`protocols/openai_responses/errors.py`). Matrix:
+spec/translation.md §12. Reference: https://platform.openai.com/docs/guides/error-codes (checked 2026-11-20).
 """
 
 from __future__ import annotations
@@ -27,16 +27,23 @@ _TYPES: dict[str, str] = {
 }
 """`type` per error kind; every other kind is the server's fault."""
 
-_PUBLIC_CODES = {"model_not_supported": "model_not_found", "server_is_overloaded": "server_overloaded"}
+_PUBLIC_CODES = {
+    "model_not_supported": "model_not_found",
+    "server_is_overloaded": "server_overloaded",
+    "usage_limit_reached": "rate_limit_exceeded",
+    "rate_limit_reached": "rate_limit_exceeded",
+    "subscription_sharing_usage_limit_exceeded": "rate_limit_exceeded",
+}
 """Codes that are ours or the upstream's, and what OpenAI's clients know them as (§12)."""
 
 _OWN_KEYS = frozenset({"message", "type", "param", "code"})
 
+LONGEST_WAIT_S = 60.0
+"""SDKs wait a `retry-after` up to a minute and ignore longer ones: they would come back within seconds, for nothing."""
+
 
 def error_type(error: GatewayError) -> str:
-    """Return the envelope's `type`: the upstream's own when it is known, else by kind and status."""
-    if error.error_type:
-        return error.error_type
+    """Return the envelope's `type`."""
     if error.status == 402:
         return "insufficient_quota"
     if error.status == 429:
@@ -62,10 +69,16 @@ def error_object(error: GatewayError) -> dict[str, Any]:
 
 
 def error_headers(error: GatewayError) -> dict[str, str]:
-    """Return the headers of an error answer; `retry-after` is in whole seconds, rounded up, because clients wait it."""
+    """Return the headers of an error answer; `retry-after` is in whole seconds, rounded up, because clients wait it.
+
+    `x-should-retry: false` is how OpenAI's and Anthropic's SDKs, and Claude Code, are told that coming back at once is
+    of no use: they then show the error, which says when the limit ends, instead of trying for minutes.
+    """
     headers = {"content-type": "application/json"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(0, math.ceil(error.retry_after_s)))
+        if error.status == 429 and error.retry_after_s > LONGEST_WAIT_S:
+            headers["x-should-retry"] = "false"
     return headers
 
 

@@ -127,7 +127,7 @@ def test_a_failed_response_has_a_code_clients_act_on(error, code):
         (err.KeyLimited("m"), 429, "rate_limit_error", "rate_limit_exceeded"),
         (err.NoCapacity("m"), 503, "server_error", "no_available_accounts"),
         (err.NoCapacity("m", status=429), 429, "rate_limit_error", "no_available_accounts"),
-        (err.UpstreamBusy("m"), 503, "server_error", "server_overloaded"),
+        (err.UpstreamBusy("m"), 503, "server_error", "server_is_overloaded"),
         (err.GatewayBug("m"), 500, "server_error", "internal_error"),
     ],
 )

@@ -27,6 +27,7 @@ from translation.ir.response import GenerateResponse
 from translation.protocols.openai_responses import compact as _compact
 from translation.protocols.openai_responses import encoder as _encoder
 from translation.protocols.openai_responses import models as _models
+from translation.protocols.openai_responses import errors as _errors
 from translation.protocols.openai_responses import native as _native
 from translation.protocols.openai_responses import relay as _relay
 from translation.protocols.openai_responses import request as _request
@@ -35,7 +36,6 @@ from translation.protocols.openai_responses.decoder import ResponsesDecoder
 from translation.protocols.openai_responses.encoder import ResponsesEncoder
 from translation.protocols.openai_responses.names import ORIGIN
 from translation.protocols.openai_responses.tap import ResponsesTap
-from translation.shared.openai_errors import encode_openai_error
 from translation.shared.token_count import estimate_tokens
 from translation.wire.jsonio import dumps
 
@@ -78,7 +78,7 @@ class ResponsesCodec:
 
     def encode_error(self, error: GatewayError) -> WireError:
         """Write an error in OpenAI's envelope."""
-        return encode_openai_error(error)
+        return _errors.encode_error(error)
 
     def encode_models(self, models: Sequence[ModelInfo], context: WireContext) -> bytes:
         """Write a model listing."""

@@ -1,4 +1,4 @@
-"""Failures inside a stream (`response.failed`, `error`, JSON instead of SSE) → typed errors, by exact code.
+"""Failures inside a stream (`response.failed`, `error`, JSON instead of SSE) → typed errors, by exact code; and back.
 
 No HTTP status is judged here, that is the provider's. Text is read for two hints only that have no code: how long to
 wait, and "model at capacity". Facts: spec/wire.md §4.9, §6.1, §6.4; spec/translation.md §12, rows 182, 229-231.
@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from translation import errors as err
+from translation.codec import WireError
 from translation.errors import GatewayError
+from translation.shared import openai_errors
 from translation.wire.jsonio import dumps
 from translation.wire.jsontypes import is_object
 
@@ -50,6 +52,27 @@ def error_from_json_body(payload: Json) -> GatewayError:
     """Return the error for a JSON body where a stream was due; one without a known code blames the protocol."""
     error = error_from_payload(payload)
     return err.ProtocolViolation(error.message, detail=error.code) if type(error) is err.UpstreamError else error
+
+
+def encode_error(error: GatewayError) -> WireError:
+    """Write `error` as an answer, with the words Codex CLI acts on: a spent plan ends its turn, overload is told."""
+    body = openai_errors.error_object(error)
+    if error.error_type:
+        body["type"] = error.error_type
+    if error.code in _KEPT_CODES:
+        body["code"] = error.code
+    return WireError(error.status, openai_errors.error_headers(error), dumps({"error": body}))
+
+
+_KEPT_CODES = frozenset(
+    {
+        "server_is_overloaded",
+        "usage_limit_reached",
+        "rate_limit_reached",
+        "subscription_sharing_usage_limit_exceeded",
+    }
+)
+"""Codes that OpenAI's public API does not know; its own client reads them as the backend writes them."""
 
 
 def stream_error_object(error: GatewayError) -> Json:
