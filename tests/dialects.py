@@ -65,6 +65,11 @@ class Dialect:
             query=self.query if stream else {}, body=raw if raw is not None else orjson.dumps(body),
         )  # fmt: skip
 
+    def told(self, body: bytes, media_type: str) -> Failure | None:
+        """Return the error that this dialect's clients find in an answer or a stream."""
+        found = [self.failure(event) for event in events_of(body, media_type)]
+        return next((failure for failure in found if failure is not None), None)
+
     def ends(self, body: bytes, media_type: str) -> list[str]:
         """Return the terminal events of a stream in order; a good stream has exactly one, and nothing after it."""
         found = [self.end(event) for event in events_of(body, media_type)]
@@ -78,8 +83,9 @@ def events_of(body: bytes, media_type: str) -> list[Json]:
     """Return the JSON of every event, line or element of an answer."""
     kind = media_type.partition(";")[0]
     if kind == "text/event-stream":
-        lines = [line for line in body.split(b"\n") if line.startswith(b"data: ") and line != b"data: [DONE]"]
-        return [orjson.loads(line[6:]) for line in lines]
+        frames = [frame.split(b"\n") for frame in body.split(b"\n\n")]
+        data = [b"\n".join(line[6:] for line in lines if line.startswith(b"data: ")) for lines in frames]
+        return [orjson.loads(each) for each in data if each and each != b"[DONE]"]
     if kind == "application/x-ndjson":
         return [orjson.loads(line) for line in body.split(b"\n") if line.strip()]
     answer = orjson.loads(body)
@@ -89,7 +95,7 @@ def events_of(body: bytes, media_type: str) -> list[Json]:
 def _envelope(event: Json) -> Failure | None:
     """An `error` object with `type`, `code` and `message`, as all but Ollama write it in some form."""
     error = event.get("error")
-    if not isinstance(error, dict):
+    if not isinstance(error, dict) or isinstance(error.get("code"), int):  # Google's codes are numbers
         return None
     assert error["message"] and isinstance(error["message"], str)
     return Failure(error.get("type") or "", error.get("code") or "", error["message"], error)

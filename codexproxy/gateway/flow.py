@@ -377,6 +377,8 @@ def _last_word(failure: errors.GatewayError | None, none_left: errors.NoCapacity
     if isinstance(failure, errors.RateLimited) and none_left.retry_after_s is not None:
         wait_s = failure.retry_after_s = none_left.retry_after_s
         failure.message = f"{failure.message.rstrip('.')}. {none_left.message}"
-        if failure.error_type is not None:  # what clients render is the soonest account's reset, not the last one's
+        if (
+            failure.error_type == "usage_limit_reached"
+        ):  # what clients render is the soonest account's reset, not the last one's
             failure.extra |= {"resets_at": int(now + wait_s), "resets_in_seconds": math.ceil(wait_s)}
     return failure

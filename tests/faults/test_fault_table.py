@@ -1,292 +1,204 @@
 """The simulator's faults through the gateway over real connections: what the client gets, once and for good.
 
-Each row of `OUTCOMES` is a fault; each runs for both dialects, streamed and collected, once (on the first account) and
-always (on all three). All cases of a row run side by side, each with accounts, shared state and usage of its own.
+Every row of `table.py` runs for every dialect, streamed and collected, once (on the first account) and always (on all
+three). All cases of a row run side by side, each with accounts, shared state and usage of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
-import orjson
 import pytest
 
-from accounts.keys import digest
-from accounts.pool import AccountPool
-from accounts.values import AccountView, ApiKeyView
-from codexproxy.gateway.flow import Gateway
-from codexproxy.gateway.snapshot import GatewaySettings, Snapshot, SnapshotStore
-from codexproxy.gateway.state.contract import Candidate
-from codexproxy.gateway.state.memory import MemoryState
-from codexproxy.gateway.types import ClientRequest
-from providers.adapters.codex import CodexProvider
-from providers.catalog import bundled_models
-from providers.contract import Credential, Secret
+from codexproxy.gateway.snapshot import GatewaySettings
+from providers.simulator.faults import VARIANTS
 from providers.simulator.server import Fault, Simulator
 from providers.transport.pyreqwest_transport import PyreqwestTransport
-from stats.meter import UsageQueue, UsageRecord
+from stats.meter import UsageRecord
+from tests.dialects import DIALECTS
+from tests.faults.stage import World, together
+from tests.faults.table import AFTER, BEFORE, SERVED, Row, rows, verdicts
 from tests.gateway.playbook import Client
 from translation import registry
 
-KEY = ApiKeyView(id=1, user_id=1, name="laptop", prefix="cpx-")
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
+
 PROMPT = "[[STREAM:10x1ms]]"
-LAST_DELTA = "tok00009"
-SETTINGS = GatewaySettings(first_event_timeout_s=1.5, idle_timeout_s=1.5, heartbeat_s=5, gate_patience_s=5)
-SERVED = "served"
-"""The whole answer arrives, whatever it took."""
-DIALECTS = {"openai-chat": "messages", "openai-responses": "input"}
-
-OUTCOMES: dict[tuple[str, str], tuple[str | int, str | int]] = {
-    # (fault, variant): (once, always); a status stands for an error answer with it
-    **{("F1", variant): (SERVED, 429) for variant in ("both", "at", "in", "none", "past")},
-    **{("F2", variant): (SERVED, 429) for variant in ("ms", "s", "seconds")},
-    ("F3", "capacity"): (SERVED, 429),
-    ("F3", "usage_not_included"): (SERVED, 429),
-    **{
-        ("F4", variant): (SERVED, 503)
-        for variant in ("token_expired", "token_invalidated", "account_deactivated", "unauthorized", "unparsable")
-    },
-    ("F4", "region"): (SERVED, 502),
-    **{("F5", variant): (SERVED, 503) for variant in ("detail", "error")},
-    **{("F6", variant): (SERVED, 502) for variant in ("challenge", "challenge_html_only", "blocked", "region")},
-    **{("F6", variant): (SERVED, 503) for variant in ("ban", "account_suspended")},
-    ("F7", "empty"): (SERVED, 502),
-    ("F7", "json"): (404, 404),
-    ("F8", "model_unsupported"): (SERVED, 400),
-    ("F8", "invalid_encrypted_content"): (SERVED, 400),
-    **{
-        ("F8", variant): (400, 400)
-        for variant in (
-            "unsupported_parameter", "version_gate", "previous_response_not_found", "missing_tool_output",
-            "missing_tool_call", "context_length", "policy", "invalid_prompt", "image",
-        )
-    },
-    ("F9", "413"): (413, 413),
-    ("F9", "415"): (415, 415),
-    ("F9", "500"): (SERVED, 500),
-    ("F9", "502"): (SERVED, 502),
-    ("F9", "503"): (SERVED, 503),
-    ("F9", "503_slow_down"): (SERVED, 503),
-    ("F9", "520"): (SERVED, 502),
-    ("F11", "json_body"): (SERVED, 502),
-    ("F11", "empty_body"): (SERVED, 504),
-    ("F11", "error_json"): (SERVED, 500),
-    ("F12", "fin"): (SERVED, 502),
-    ("F12", "rst"): (SERVED, 502),
-    ("F12", "clean_end"): (SERVED, 504),
-    ("F13", "silence"): (504, 504),
-    ("F13", "no_headers"): (504, 504),
-    **{
-        ("F14", variant): (SERVED, SERVED)
-        for variant in (
-            "crlf", "comments", "keepalive", "multiline", "no_event_name", "unknown_event", "bytewise",
-            "no_final_blank", "done_marker",
-        )
-    },
-    **{("F16", variant): (SERVED, SERVED) for variant in ("no_usage", "null_details", "non_empty_output")},
-    **{
-        ("F18", variant): (SERVED, SERVED)
-        for variant in ("missing", "malformed", "nan", "only_secondary", "extra_family", "weekly_primary")
-    },
-    ("F23", "reset_far"): (SERVED, SERVED),
-    ("F24", "max_age_zero"): (SERVED, SERVED),
-}  # fmt: skip
-
-IN_STREAM: dict[tuple[str, str, str], str | int] = {
-    # (fault, variant, after): what a fault that comes once, after output, makes of the answer
-    ("F10", "server_error", "text"): "server_error",
-    ("F10", "context_length_exceeded", "text"): "context_length_exceeded",
-    ("F10", "something_new", "text"): "something_new",
-    ("F12", "fin", "text"): "cut",
-    ("F12", "rst", "text"): "cut",
-    ("F12", "clean_end", "text"): "cut",
-    ("F12", "mid_utf8", "text"): "cut",
-    ("F12", "mid_event", "text"): "cut",
-    ("F12", "clean_end", "item"): "cut",
-}
+FIRST_DELTA, LAST_DELTA = "tok00000", "tok00009"
+IMPATIENT = GatewaySettings(first_event_timeout_s=1.5, idle_timeout_s=1.5, heartbeat_s=5, gate_patience_s=5)
+VERDICTS = verdicts()
+FIELDS = {"F13": {"seconds": 20, "tick": 1e-6}, "F14": {"size_mb": 2}}
+"""Parameters of faults: longer than the patience of the settings; smaller than what makes a test slow."""
 
 
-@dataclass
-class Ended:
-    """How one case went."""
+class Case(NamedTuple):
+    """One request of a row, and what is to come of it."""
+
+    dialect: str
+    stream: bool
+    variant: str
+    when: str
+    times: int | None
+    expected: str
+
+
+class Ended(NamedTuple):
+    """How a case went."""
 
     client: Client
     record: UsageRecord
     leases: int
-
-    @property
-    def text(self) -> str:
-        return self.client.body.decode("utf-8", "replace")
+    asked: list[int]
 
 
-@pytest.fixture
-async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator(accounts=0) as running:
-        yield running
-        assert not list(running.errors), "the simulator itself failed"
+async def play(simulator: Simulator, transport: PyreqwestTransport, name: str, fault: str, case: Case) -> Ended:
+    """Run one case."""
+    world = World(simulator, transport, name, settings=IMPATIENT)
+    where = (0,) if case.times else (0, 1, 2)
+    world.fails(fault, accounts=where, variant=case.variant, after=case.when, times=case.times, **FIELDS.get(fault, {}))
+    client = await world.ask(case.dialect, PROMPT, stream=case.stream)
+    (record,) = world.usage.take(10)
+    return Ended(client, record, await world.leases(), world.asked())
 
 
-@pytest.fixture
-async def transport() -> AsyncIterator[PyreqwestTransport]:
-    opened = PyreqwestTransport()
-    yield opened
-    await opened.close()
-
-
-async def play(
-    simulator: Simulator, transport: PyreqwestTransport, name: str, dialect: str, *, stream: bool, faults: list[Fault]
-) -> Ended:
-    """Run one request against three fresh accounts; `faults` name the accounts 0, 1, 2 by position."""
-    known = [simulator.add_account(id=f"{name}-{number}") for number in range(3)]
-    for fault in faults:
-        fault.account = known[int(fault.account or 0)].id
-        simulator.faults.add(fault)
-    state, usage = MemoryState(), UsageQueue()
-    views = tuple(
-        AccountView(
-            id=each.id,
-            provider="codex",
-            credential=Credential(
-                token=Secret(each.access_token), scope=each.id, upstream_account_id=each.chatgpt_account_id
-            ),
-        )
-        for each in known
-    )
-
-    async def no_refresh(account_id: str) -> bool:
-        return False
-
-    gateway = Gateway(
-        snapshots=SnapshotStore(
-            Snapshot(keys={digest("k"): KEY}, accounts=views, models=bundled_models(), settings=SETTINGS)
-        ),
-        state=state,
-        usage=usage,
-        transport=transport,
-        pool=AccountPool(state, Candidate, lambda *_: None, lease_ttl_s=900),
-        providers={"codex": CodexProvider(simulator.codex_base_url)},
-        on_report=lambda _: None,
-        refresher=no_refresh,
-    )
-    body = {"model": "gpt-5.5", "stream": stream, DIALECTS[dialect]: [{"role": "user", "content": PROMPT}]}
-    request = ClientRequest(method="POST", path="/", headers={}, body=orjson.dumps(body), request_id=f"req_{name}")
-    client = Client()
-    async with asyncio.timeout(30):
-        await gateway.generate(registry.get(dialect), KEY, request, client)
-    (record,) = usage.take(10)
-    leases = sum([await state.slots_taken(view.id, now=0) for view in views])
-    return Ended(client, record, leases)
-
-
-def every_way() -> list[tuple[str, bool]]:
-    return [(dialect, stream) for dialect in DIALECTS for stream in (True, False)]
-
-
-def check(ended: Ended, expected: str | int, dialect: str, *, stream: bool) -> None:
+def check(case: Case, ended: Ended) -> None:
+    """What holds for every case, and what the table says of this one."""
+    client, record = ended.client, ended.record
+    assert client.ended
     assert ended.leases == 0
-    assert ended.record.outcome != "gateway_bug"
-    if expected == SERVED:
-        assert ended.client.status == 200 and ended.record.outcome == "ok", ended.text[-500:]
-        assert LAST_DELTA in ended.text and ended.record.output_tokens >= 0
-        if stream:
-            terminal = "data: [DONE]" if dialect == "openai-chat" else "event: response.completed"
-            assert ended.text.count(terminal) == 1
+    assert record.outcome != "gateway_bug"
+    if case.stream and client.status == 200:
+        ends = DIALECTS[case.dialect].ends(client.body, client.media_type)
+        assert ends == ["done" if case.expected == SERVED else "error"]
+    if case.expected == SERVED:
+        assert (client.status, client.failure, record.outcome) == (200, None, "ok")
+        assert client.text.count(FIRST_DELTA) == client.text.count(LAST_DELTA) == 1
         return
-    assert ended.client.status == expected, ended.text[-500:]
-    assert orjson.loads(ended.client.body)["error"]["message"]
-    assert ended.record.error_code
+    told = VERDICTS[case.expected][case.dialect]
+    failure = DIALECTS[case.dialect].told(client.body, client.media_type)
+    assert failure is not None and failure.message
+    assert record.error_code and record.outcome not in ("ok", "client_gone")
+    if client.status != 200:
+        assert (client.status, failure.type, failure.code) == told
+        assert client.media_type.startswith("application/json")
+        if told.status == 429:
+            assert int(client.headers["retry-after"]) >= 1
 
 
-@pytest.mark.parametrize(("code", "variant"), OUTCOMES, ids=lambda value: value)
-async def test_a_fault_before_any_output(
-    simulator: Simulator, transport: PyreqwestTransport, code: str, variant: str
-) -> None:
-    once, always = OUTCOMES[code, variant]
+def check_told_in_stream(case: Case, ended: Ended) -> None:
+    """After output the status has left: type and code say it, and nothing was tried again."""
+    failure = DIALECTS[case.dialect].told(ended.client.body, ended.client.media_type)
+    assert ended.client.status == 200 and failure is not None
+    assert ended.client.text.count(FIRST_DELTA) == 1
+    assert (ended.record.attempts, ended.asked) == (1, [1, 0, 0])
+    assert ended.record.status == 200
+    told = VERDICTS[case.expected][case.dialect]
+    if case.dialect == "responses":  # `response.error` has no type, and our own codes are the server's error there
+        relayed = {"unknown": "something_new", "no_account": case.variant}.get(case.expected)
+        own = told.code.startswith("upstream_")
+        assert failure.code == (relayed or ("server_error" if own else told.code))
+    else:
+        assert (failure.type, failure.code) == (told.type, told.code)
+
+
+@in_one_loop
+@pytest.mark.parametrize("row", rows(BEFORE), ids=lambda row: row.name)
+async def test_a_fault_before_any_output(simulator: Simulator, transport: PyreqwestTransport, row: Row) -> None:
     cases = [
-        (
-            dialect,
-            stream,
-            expected,
-            [Fault(code, variant=variant, times=times, account=str(number)) for number in where],
+        Case(dialect, stream, variant, when, times, expected)
+        for dialect, stream, variant, when, (times, expected) in product(
+            DIALECTS, (True, False), row.variants, row.when, ways(row)
         )
-        for dialect, stream in every_way()
-        for expected, times, where in ((once, 1, (0,)), (always, None, (0, 1, 2)))
     ]
-    ended = await asyncio.gather(
-        *(
-            play(simulator, transport, f"c{position}", dialect, stream=stream, faults=faults)
-            for position, (dialect, stream, _, faults) in enumerate(cases)
-        )
-    )
-    for (dialect, stream, expected, _), result in zip(cases, ended, strict=True):
-        check(result, expected, dialect, stream=stream)
+    await run(simulator, transport, row, cases)
 
 
-@pytest.mark.parametrize(("code", "variant", "after"), IN_STREAM, ids=lambda value: value)
+@in_one_loop
+@pytest.mark.parametrize("row", rows(AFTER), ids=lambda row: row.name)
 async def test_a_fault_after_output_is_told_in_the_stream_and_never_replayed(
-    simulator: Simulator, transport: PyreqwestTransport, code: str, variant: str, after: str
+    simulator: Simulator, transport: PyreqwestTransport, row: Row
 ) -> None:
-    results = await asyncio.gather(
-        *(
-            play(
-                simulator, transport, dialect, dialect, stream=True,
-                faults=[Fault(code, variant=variant, after=after, account="0")],
-            )
-            for dialect in DIALECTS
-        )
-    )  # fmt: skip
-    for dialect, ended in zip(DIALECTS, results, strict=True):
-        assert (ended.client.status, ended.leases, ended.record.attempts) == (200, 0, 1)
-        assert ended.record.outcome in ("upstream_error", "client_error")
-        assert ended.client.text.count("tok00000") == 1
-        if dialect == "openai-chat":
-            assert '"finish_reason":"stop"' not in ended.text
-            assert re.search(r'data: \{"error":\{[^\n]*\}\}\n\ndata: \[DONE\]\n\n$', ended.text)
+    cases = [
+        Case(dialect, True, variant, when, None, row.stream)
+        for dialect, variant, when in product(DIALECTS, row.variants, row.when)
+    ]
+    for case, ended in await run(simulator, transport, row, cases):
+        check_told_in_stream(case, ended)
+
+
+@in_one_loop
+@pytest.mark.parametrize("row", rows(AFTER), ids=lambda row: row.name)
+async def test_a_fault_after_output_of_a_collected_answer(
+    simulator: Simulator, transport: PyreqwestTransport, row: Row
+) -> None:
+    cases = [
+        Case(dialect, False, variant, when, times, expected)
+        for dialect, variant, when, (times, expected) in product(DIALECTS, row.variants, row.when, ways(row))
+    ]
+    await run(simulator, transport, row, cases)
+
+
+@in_one_loop
+@pytest.mark.parametrize("variant", ["407", "refuse"])
+async def test_an_egress_that_fails_is_nobodys_fault_and_another_account_answers(
+    simulator: Simulator, transport: PyreqwestTransport, variant: str
+) -> None:
+    """F22 cannot be given to an account: a proxy does not know whom it serves."""
+    simulator.faults.clear()
+    simulator.faults.add(Fault("F22", variant=variant, times=None, route="connect"))
+    cases = [
+        (World(simulator, transport, f"egress-{variant}-{dialect}-{len(behind)}", behind_proxy=behind), dialect, behind)
+        for dialect, behind in product(DIALECTS, ((0,), (0, 1, 2)))
+    ]
+    clients = await together(*(world.ask(dialect, PROMPT, stream=True) for world, dialect, _ in cases))
+    simulator.faults.clear()
+    for (world, dialect, behind), client in zip(cases, clients, strict=True):
+        if len(behind) == 1:
+            assert LAST_DELTA in client.text
         else:
-            assert "event: response.completed" not in ended.text
-            assert ended.text.count("event: response.failed") + ended.text.count("event: error") == 1
-        told = IN_STREAM[code, variant, after]
-        if told != "cut":
-            assert f'"code":"{told}"' in ended.text.replace('"code": "', '"code":"')
+            failure = DIALECTS[dialect].told(client.body, client.media_type)
+            assert failure is not None
+            assert (client.status, failure.type, failure.code) == VERDICTS["transport"][dialect]
+        assert world.asked()[0] == 0 and await world.leases() == 0
 
 
-async def test_one_healthy_account_among_twenty_serves_every_request(
-    simulator: Simulator, transport: PyreqwestTransport
-) -> None:
-    """The limit of nineteen accounts is learned once each; nobody is told."""
-    known = [simulator.add_account(id=f"a{number:02d}") for number in range(20)]
-    for account in known[:-1]:
-        simulator.faults.add(Fault("F1", times=None, account=account.id))
-    state, usage = MemoryState(), UsageQueue()
-    views = tuple(
-        AccountView(
-            id=each.id, provider="codex", max_concurrency=100,
-            credential=Credential(
-                token=Secret(each.access_token), scope=each.id, upstream_account_id=each.chatgpt_account_id
-            ),
-        )
-        for each in known
-    )  # fmt: skip
+def ways(row: Row) -> list[tuple[int | None, str]]:
+    """Once and always, as how often the fault comes and what is expected; once says nothing where always is served."""
+    return [(1, row.once), (None, row.always)] if row.always != SERVED else [(None, SERVED)]
 
-    async def no_refresh(account_id: str) -> bool:
-        return False
 
-    gateway = Gateway(
-        snapshots=SnapshotStore(Snapshot(accounts=views, models=bundled_models())),
-        state=state, usage=usage, transport=transport,
-        pool=AccountPool(state, Candidate, lambda *_: None, lease_ttl_s=900),
-        providers={"codex": CodexProvider(simulator.codex_base_url)},
-        on_report=lambda _: None, refresher=no_refresh,
-    )  # fmt: skip
+async def run(
+    simulator: Simulator, transport: PyreqwestTransport, row: Row, cases: list[Case]
+) -> list[tuple[Case, Ended]]:
+    """Run all cases of a row side by side and check each; what is wrong is told for all of them at once."""
+    simulator.faults.clear()
+    name = f"{abs(hash(row.name)):x}-{len(cases)}"
+    ended = await together(
+        *(play(simulator, transport, f"{name}-{number}", row.fault, case) for number, case in enumerate(cases))
+    )
+    wrong: list[str] = []
+    for case, result in zip(cases, ended, strict=True):
+        try:
+            check(case, result)
+        except AssertionError as problem:
+            client = result.client
+            said = client.body[-300:].decode("utf-8", "replace")
+            wrong.append(f"{case}\n  {client.status} {said}\n  {str(problem).splitlines()[0]}")
+    assert not wrong, "\n".join(wrong)
+    return list(zip(cases, ended, strict=True))
 
-    async def ask(number: int) -> int:
-        body = {"model": "gpt-5.5", "messages": [{"role": "user", "content": f"[[SAY:{number}]]"}]}
-        client = Client()
-        request = ClientRequest(method="POST", path="/", headers={}, body=orjson.dumps(body), request_id=f"r{number}")
-        await gateway.generate(registry.get("openai-chat"), KEY, request, client)
-        return client.status
 
-    assert await asyncio.gather(*(ask(number) for number in range(60))) == [200] * 60
+def test_the_table_knows_every_variant_that_meets_a_request() -> None:
+    """A fault that the simulator learns must find its row."""
+    apart = {"F15", "F17", "F19", "F20", "F21", "F22"}
+    known = {(row.fault, variant) for row in (*rows(BEFORE), *rows(AFTER)) for variant in row.variants}
+    shown_elsewhere = {("F16", "incomplete")}  # a good end; the codecs' tests know what it is called
+    every = {(fault, variant) for fault, variants in VARIANTS.items() if fault not in apart for variant in variants}
+    assert every - known == shown_elsewhere
+
+
+def test_the_table_knows_every_dialect() -> None:
+    assert all(set(told) == set(DIALECTS) for told in VERDICTS.values())
+    spoken = {dialect.codec for dialect in DIALECTS.values()}
+    assert spoken == set(registry.codecs()) - {"openai-completions", "openai-images"}

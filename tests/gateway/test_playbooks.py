@@ -276,7 +276,7 @@ async def test_the_reset_that_codex_shows_is_the_soonest_accounts_not_the_last_o
 async def test_clients_are_told_not_to_try_again_when_the_reset_is_far(
     dialect: str, seconds: int, says: str | None
 ) -> None:
-    """Claude Code and both SDKs obey; without it they ask again for minutes. Google's and Ollama's know no such word."""
+    """Claude Code and both SDKs obey; without it they ask for minutes. Google's and Ollama's know no such word."""
     play = Play(dialect, accounts=(account("a"),))
     play.upstream.answers(429, {"error": {**LIMIT["error"], "resets_in_seconds": seconds}})
     for client in (await play.ask(), await play.ask(stream=False)):

@@ -92,7 +92,7 @@ ROWS: list[tuple[str, int, Any, type[errors.UpstreamError], int, str]] = [
         400,
         "invalid_encrypted_content",
     ),
-    ("too long", 400, openai("context_length_exceeded"), errors.UpstreamRefused, 400, "context_length_exceeded"),
+    ("too long", 400, openai("context_length_exceeded"), errors.ContextTooLong, 400, "context_length_exceeded"),
     (
         "validation list",
         422,
@@ -146,6 +146,7 @@ ROWS: list[tuple[str, int, Any, type[errors.UpstreamError], int, str]] = [
     ("stealth block of blanks", 404, b"\r\n", errors.UpstreamBlocked, 502, "upstream_blocked"),
     ("wrong path", 404, {"detail": "Not Found"}, errors.UpstreamRefused, 404, "invalid_request_error"),
     ("limit said with 404", 404, limit(), errors.RateLimited, 429, "usage_limit_reached"),
+    ("egress wants a password", 407, b"", errors.UpstreamUnreachable, 502, "upstream_transport_error"),
     ("too large", 413, b"<html>413</html>", errors.UpstreamRefused, 413, "context_too_large"),
     ("plan quota", 429, limit(resets_in_seconds=5400), errors.RateLimited, 429, "usage_limit_reached"),
     ("plan without Codex", 429, limit("usage_not_included"), errors.RateLimited, 429, "usage_not_included"),
@@ -180,7 +181,7 @@ ROWS: list[tuple[str, int, Any, type[errors.UpstreamError], int, str]] = [
     ("gateway timeout", 504, b"", errors.UpstreamUnreachable, 502, "upstream_transport_error"),
     ("edge", 522, b"", errors.UpstreamUnreachable, 502, "upstream_transport_error"),
     ("overloaded", 503, openai("server_is_overloaded"), errors.UpstreamBusy, 503, "server_is_overloaded"),
-    ("slow down", 503, openai("slow_down"), errors.UpstreamBusy, 503, "server_is_overloaded"),
+    ("slow down", 503, openai("slow_down"), errors.UpstreamBusy, 503, "slow_down"),
     (
         "overloaded by type",
         529,

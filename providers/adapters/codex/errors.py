@@ -43,7 +43,7 @@ class Failure(Struct, frozen=True, kw_only=True):
         return self.message or f"The upstream answered with status {self.status}."
 
 
-def classify(status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> errors.UpstreamError:
+def classify(status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> errors.GatewayError:
     """Return the typed error of an answer with `status`."""
     failure = _take_apart(status, headers, body, now_s)
     by_code = BY_CODE.get(failure.code)
@@ -91,7 +91,12 @@ def _rate_limit(failure: Failure) -> errors.UpstreamError:
 
 def _no_plan(failure: Failure) -> errors.UpstreamError:
     return errors.RateLimited(
-        failure.shown, scope="account", until=failure.now_s + 3600, retry_after_s=3600, code=failure.code
+        failure.shown,
+        scope="account",
+        until=failure.now_s + 3600,
+        retry_after_s=3600,
+        code=failure.code,
+        error_type=failure.code,
     )
 
 
@@ -136,7 +141,11 @@ def _blocked(reason: str) -> Callable[[Failure], errors.UpstreamError]:
 
 
 def _busy(failure: Failure) -> errors.UpstreamError:
-    return errors.UpstreamBusy(failure.shown, retry_after_s=number(failure.headers.get("retry-after")) or 2.0)
+    return errors.UpstreamBusy(
+        failure.shown,
+        code="slow_down" if failure.code == "slow_down" else None,
+        retry_after_s=number(failure.headers.get("retry-after")) or 2.0,
+    )
 
 
 def _server_error(failure: Failure) -> errors.UpstreamError:
@@ -152,11 +161,12 @@ def _too_large(failure: Failure) -> errors.UpstreamError:
 
 
 def _model_unsupported(failure: Failure) -> errors.UpstreamError:
-    return errors.ModelUnsupported(failure.shown, status=failure.status, param="model")
+    code = failure.code if failure.code == "model_not_found" else None
+    return errors.ModelUnsupported(failure.shown, status=failure.status, code=code, param="model")
 
 
-def _context_length(failure: Failure) -> errors.UpstreamError:
-    return errors.UpstreamRefused(failure.shown, code="context_length_exceeded", param=failure.param)
+def _context_length(failure: Failure) -> errors.GatewayError:
+    return errors.ContextTooLong(failure.shown, param=failure.param)
 
 
 def _reasoning(failure: Failure) -> errors.UpstreamError:
@@ -176,7 +186,7 @@ def _refused(failure: Failure) -> errors.UpstreamError:
     )
 
 
-BY_CODE: dict[str, Callable[[Failure], errors.UpstreamError]] = {
+BY_CODE: dict[str, Callable[[Failure], errors.GatewayError]] = {
     "usage_limit_reached": _usage_limit,
     "rate_limit_reached": _usage_limit,
     "subscription_sharing_usage_limit_exceeded": _usage_limit,
@@ -209,6 +219,7 @@ BY_STATUS: dict[int, Callable[[Failure], errors.UpstreamError]] = {
     402: _rejected("payment"),
     403: _forbidden,
     404: _not_found,
+    407: _edge_failed,  # the egress refuses us; no client of ours can do anything about it
     413: _too_large,
     429: _rate_limit,
     500: _server_error,

@@ -43,7 +43,7 @@ _BY_STATUS: dict[int, str] = {
     504: "timeout_error",
     OVERLOADED_STATUS: "overloaded_error",
 }
-"""`type` per status; every other status is the server's fault."""
+"""`type` per status; any other below 500 is the request's fault, any other above the server's."""
 
 
 def encode_error(error: GatewayError) -> WireError:
@@ -65,7 +65,8 @@ def _status_and_type(error: GatewayError) -> tuple[int, str]:
     if error.status in (402, 429):  # a limit with a reset, whatever kind of error reports it
         return error.status, _BY_STATUS[error.status]
     known = _BY_KIND.get(error.kind)
-    return known or (error.status, _BY_STATUS.get(error.status, "api_error"))
+    other = "invalid_request_error" if error.status < 500 else "api_error"
+    return known or (error.status, _BY_STATUS.get(error.status, other))
 
 
 def _message(error: GatewayError) -> str:

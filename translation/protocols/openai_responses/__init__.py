@@ -26,8 +26,8 @@ from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
 from translation.protocols.openai_responses import compact as _compact
 from translation.protocols.openai_responses import encoder as _encoder
-from translation.protocols.openai_responses import models as _models
 from translation.protocols.openai_responses import errors as _errors
+from translation.protocols.openai_responses import models as _models
 from translation.protocols.openai_responses import native as _native
 from translation.protocols.openai_responses import relay as _relay
 from translation.protocols.openai_responses import request as _request

@@ -152,6 +152,7 @@ def _usage_limit(message: str, code: str, fields: Json) -> GatewayError:
         message,
         scope="account",
         until=_number(fields.get("resets_at")),
+        code=code,
         error_type="usage_limit_reached",
         retry_after_s=_number(fields.get("resets_in_seconds")),
         extra={key: fields[key] for key in _KEPT_FIELDS if fields.get(key) is not None},
@@ -159,7 +160,7 @@ def _usage_limit(message: str, code: str, fields: Json) -> GatewayError:
 
 
 def _quota(message: str, code: str, fields: Json) -> GatewayError:
-    return err.RateLimited(message, scope="account", code=code)
+    return err.RateLimited(message, scope="account", code=code, error_type=code)
 
 
 def _per_minute(message: str, code: str, fields: Json) -> GatewayError:
