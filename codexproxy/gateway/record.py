@@ -87,7 +87,7 @@ def outcome_of(error: errors.GatewayError | None, *, left: bool) -> Outcome:
         return "ok"
     if error.kind == "rate_limited":
         return "rate_limited"
-    if isinstance(error, errors.NoCapacity):
+    if isinstance(error, errors.NoCapacity | errors.ShuttingDown):
         return "no_capacity"
     if isinstance(error, errors.ClientError | errors.UpstreamRefused):
         return "client_error"

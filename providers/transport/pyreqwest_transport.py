@@ -23,7 +23,7 @@ from translation.errors import UpstreamUnreachable
 CONNECT_TIMEOUT_S = 15.0
 SILENCE_LIMIT_S = 1500.0
 """No upstream is silent for longer and lives; it bounds requests that were abandoned before their headers (ADR-0013).
-The flow's own, much shorter limits decide before; four times the idle limit is what compaction may take."""
+The flow's own, much shorter limits decide before; twice the idle limit is what compaction may take."""
 MAX_CLIENTS = 256
 """One per egress; the least recently used goes first."""
 COALESCE_BYTES = 256 * 1024
