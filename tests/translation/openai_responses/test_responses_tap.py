@@ -276,3 +276,14 @@ def test_an_event_beyond_the_limit_fails_the_stream(responses, script, monkeypat
     relayed = responses.tap([script.data, b"data: " + b"x" * 2000])
     assert isinstance(relayed.tap.error, err.ProtocolViolation)
     assert relayed.names[-1] == "response.failed"
+
+
+def test_what_the_upstream_says_of_an_account_is_not_the_clients_affair(responses, script):
+    script.created().message().text("a").event(
+        "response.failed",
+        response={"id": "resp_1", "error": {"code": "token_invalidated", "message": "Sign in again."}},
+    )
+    told = responses.tap([script.data])
+    assert told.output.count(b"event: response.failed") == 1
+    assert b"token_invalidated" not in told.output and b"Sign in" not in told.output
+    assert b'"code":"no_available_accounts"' in told.output

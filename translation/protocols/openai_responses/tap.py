@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from translation.codec import OpenedRequest
-from translation.errors import GatewayError, ProtocolViolation, UpstreamDisconnected
+from translation.errors import AccountRejected, GatewayError, ProtocolViolation, UpstreamDisconnected
 from translation.ir.events import FinishReason
 from translation.ir.usage import Usage
 from translation.protocols.openai_responses.decoder import sniff_name, tolerant_object
@@ -289,8 +289,9 @@ class ResponsesTap:
         if is_object(response):
             self.usage = usage_from_response(response)
             self._learn_id(response)
-        if not self._is_open:
-            # Too early for a frame of its own: the flow answers with a status, unless it has already answered.
+        if not self._is_open or isinstance(self.error, AccountRejected):
+            # Too early for a frame of its own: the flow answers with a status, unless it has already answered. And
+            # what the upstream says of an account is the operator's affair: a client would sign in again for it.
             self.done = False
             self._append_failure(self.error, out)
             return
