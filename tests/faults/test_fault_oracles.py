@@ -23,9 +23,9 @@ from google.genai import types
 from providers.simulator.server import Simulator
 from providers.transport.pyreqwest_transport import PyreqwestTransport
 from tests.dialects import DIALECTS
-from tests.faults.stage import World
+from tests.faults.stage import IMPATIENT, PATIENT, World
 from tests.faults.table import verdicts
-from tests.faults.test_fault_table import FIELDS, IMPATIENT, PROMPT
+from tests.faults.test_fault_table import FIELDS, PROMPT
 from tests.gateway.playbook import Client
 
 pytestmark = [pytest.mark.oracle, pytest.mark.asyncio(loop_scope="module")]
@@ -160,7 +160,9 @@ async def test_every_error_answer_is_the_sdks_own_class(
     fault, variant, _ = FAMILIES[verdict]
 
     async def case(dialect: str) -> None:
-        world = World(simulator, transport, f"o-{verdict}-{dialect}-{stream}", settings=IMPATIENT)
+        world = World(
+            simulator, transport, f"o-{verdict}-{dialect}-{stream}", settings=IMPATIENT if fault == "F13" else PATIENT
+        )
         world.fails(fault, accounts=(0, 1, 2), variant=variant, times=None, **FIELDS.get(fault, {}))
         answer = await world.ask(dialect, PROMPT, stream=stream)
         error = await asyncio.to_thread(raised, dialect, answer, stream=stream)
@@ -190,7 +192,9 @@ async def test_an_error_in_the_stream_is_raised_by_the_sdk_after_the_text(
     simulator: Simulator, transport: PyreqwestTransport, fault: str, variant: str
 ) -> None:
     async def case(dialect: str) -> None:
-        world = World(simulator, transport, f"o-{fault}-{variant}-{dialect}", settings=IMPATIENT)
+        world = World(
+            simulator, transport, f"o-{fault}-{variant}-{dialect}", settings=IMPATIENT if fault == "F13" else PATIENT
+        )
         world.fails(fault, accounts=(0,), variant=variant, after="text", **FIELDS.get(fault, {}))
         answer = await world.ask(dialect, PROMPT, stream=True)
         assert answer.status == 200 and "tok00000" in answer.text

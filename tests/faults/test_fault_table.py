@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
-from codexproxy.gateway.snapshot import GatewaySettings
 from providers.simulator.faults import VARIANTS
 from providers.simulator.server import Fault, Simulator
 from providers.transport.pyreqwest_transport import PyreqwestTransport
 from stats.meter import UsageRecord
 from tests.dialects import DIALECTS
-from tests.faults.stage import World, together
+from tests.faults.stage import IMPATIENT, PATIENT, World, together
 from tests.faults.table import AFTER, BEFORE, SERVED, Row, rows, verdicts
 from tests.gateway.playbook import Client
 from translation import registry
@@ -26,7 +25,6 @@ in_one_loop = pytest.mark.asyncio(loop_scope="module")
 
 PROMPT = "[[STREAM:10x1ms]]"
 FIRST_DELTA, LAST_DELTA = "tok00000", "tok00009"
-IMPATIENT = GatewaySettings(first_event_timeout_s=1.5, idle_timeout_s=1.5, heartbeat_s=5, gate_patience_s=5)
 VERDICTS = verdicts()
 FIELDS = {"F13": {"seconds": 20, "tick": 1e-6}, "F14": {"size_mb": 2}}
 """Parameters of faults: longer than the patience of the settings; smaller than what makes a test slow."""
@@ -54,7 +52,7 @@ class Ended(NamedTuple):
 
 async def play(simulator: Simulator, transport: PyreqwestTransport, name: str, fault: str, case: Case) -> Ended:
     """Run one case."""
-    world = World(simulator, transport, name, settings=IMPATIENT)
+    world = World(simulator, transport, name, settings=IMPATIENT if case.expected == "silent" else PATIENT)
     where = (0,) if case.times else (0, 1, 2)
     world.fails(fault, accounts=where, variant=case.variant, after=case.when, times=case.times, **FIELDS.get(fault, {}))
     client = await world.ask(case.dialect, PROMPT, stream=case.stream)
