@@ -105,6 +105,7 @@ class Runtime:
             await self._writer.flush()
         await self._write_reports()
         await self.transport.close()
+        await self.gateway.tokenizer.close()
         self._threads.shutdown(wait=False)
 
     def start_drain(self) -> None:

@@ -16,6 +16,7 @@ from translation.ir.events import Event, FinishReason
 from translation.ir.request import GenerateRequest, Identity
 from translation.ir.response import GenerateResponse
 from translation.ir.usage import Usage
+from translation.shared.token_count import Countable
 from translation.wire.ids import Ids
 
 Operation = Literal["generate", "count_tokens", "models", "model", "catalog", "model_info", "static"]
@@ -179,10 +180,14 @@ class Tap(Protocol):
 
 @runtime_checkable
 class TokenCounter(Protocol):
-    """What a codec with a `count_tokens` route has besides `Codec`."""
+    """What a codec with a `count_tokens` route has besides `Codec`. No upstream is asked."""
 
-    def count_tokens(self, opened: OpenedRequest) -> bytes:
-        """Answer the route from an estimate; no upstream is asked. Raises what `decode_request` raises."""
+    def countable(self, opened: OpenedRequest) -> Countable:
+        """Return what of the request counts. Raises what `decode_request` raises."""
+        ...
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Answer the route."""
         ...
 
 

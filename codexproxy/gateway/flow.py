@@ -22,6 +22,7 @@ from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant, SharedState
 from codexproxy.gateway.tasks import run_apart
+from codexproxy.gateway.tokenizer import Tokenizer
 from codexproxy.gateway.types import ClientRequest, ClientStream, Refresher
 from providers import routing
 from providers.adapters.codex import conversation_key
@@ -66,6 +67,7 @@ class Gateway:
         self.refresher = refresher
         self.clock = clock
         self.ids = ids or Ids()
+        self.tokenizer = Tokenizer()
         self.is_draining = False
 
     def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> ApiKeyView:

@@ -24,6 +24,7 @@ from codexproxy.gateway.flow import Gateway
 from codexproxy.gateway.snapshot import GatewaySettings, Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant
 from codexproxy.gateway.state.memory import MemoryState
+from codexproxy.gateway.tokenizer import Tokenizer
 from codexproxy.gateway.types import ClientRequest
 from providers.adapters.codex import CodexProvider
 from providers.catalog import bundled_models
@@ -407,6 +408,7 @@ class Play:
             providers={"codex": CodexProvider("https://upstream.example")},
             on_report=self.reports.append, refresher=self._refresher, clock=lambda: NOW, ids=counting_ids(),
         )  # fmt: skip
+        self.gateway.tokenizer = Tokenizer(("/no/such/tokenizer",))  # a stage starts no processes: counts are estimates
 
     async def _refresher(self, account_id: str) -> bool:
         self.refreshed.append(account_id)
