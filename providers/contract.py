@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from translation.codec import Quirks
-from translation.errors import UpstreamError
+from translation.errors import GatewayError
 
 
 class Secret:
@@ -117,7 +117,7 @@ class Provider(Protocol):
         """Sign `body` for `target`."""
         ...
 
-    def classify(self, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> UpstreamError:
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> GatewayError:
         """Return the typed error of a non-2xx answer. The only place that reads vendor error text."""
         ...
 

@@ -192,6 +192,15 @@ class TokenCounter(Protocol):
 
 
 @runtime_checkable
+class ErrorSoftener(Protocol):
+    """What a codec has besides `Codec` when some clients act on an answer, but not on the error it stands for."""
+
+    def instead_of(self, error: GatewayError, opened: OpenedRequest) -> list[Event] | None:
+        """Return the events of an answer to give instead of `error`; None to tell the error."""
+        ...
+
+
+@runtime_checkable
 class AnsweringCodec(Protocol):
     """What a codec with `static` routes has besides `Codec`: it answers them from the catalogue alone."""
 

@@ -120,6 +120,7 @@ class _GenerateCall:
         self.has_output = False
         self.drops_reasoning = False
         self.driver: lane.Tap | None = None
+        self.opened: OpenedRequest | None = None
 
     async def run(self) -> None:
         """Steps 2 to 4, then attempts until one succeeds or the retry table says to stop."""
@@ -135,6 +136,7 @@ class _GenerateCall:
                 options=snapshot.settings.codec_options,
             ),
         )  # fmt: skip
+        self.opened = opened
         self.record.model, self.record.is_stream = opened.model, opened.stream
         if opened.previous_response_id is not None:
             raise errors.ContinuationLost(
@@ -166,6 +168,9 @@ class _GenerateCall:
     async def _answer_alone(self, opened: OpenedRequest, answer: bytes) -> None:
         """Send what the codec said without an upstream: some requests only ask whether a model is there."""
         self.record.status = 200
+        if self.client.started:  # silence was filled already
+            await self.client.end(answer)
+            return
         kind = self.codec.stream_media_type if opened.stream else "application/json"
         await self.client.reply(200, {"content-type": kind, **self.request.id_headers}, answer)
 
@@ -353,6 +358,11 @@ class _GenerateCall:
         """Say `error`: as a status when nothing was sent, in the stream when something was."""
         self.pulse.stop()
         error.request_id = self.request.request_id
+        if self.opened is not None and not self.has_output:
+            instead = lane.instead_of(self.codec, error, self.opened)
+            if instead is not None:
+                await self._answer_alone(self.opened, instead)
+                return
         if not self.client.started:
             answer = self.codec.encode_error(error)
             self.record.status = answer.status

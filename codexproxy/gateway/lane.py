@@ -13,6 +13,7 @@ from msgspec import Struct
 from providers.contract import Target
 from translation.codec import (
     Codec,
+    ErrorSoftener,
     OpenedRequest,
     RelayTarget,
     StreamDecoder,
@@ -61,6 +62,18 @@ def prepare(codec: Codec, upstream: UpstreamCodec, opened: OpenedRequest, target
     body = upstream.encode_request(prepared.request, target)
     driver = (TranslatedStream if opened.stream else TranslatedAnswer)(codec, upstream, opened, prepared.inverses)
     return Call(body, driver)
+
+
+def instead_of(codec: Codec, error: GatewayError, opened: OpenedRequest) -> bytes | None:
+    """Return the whole answer, in the form the client asked for, that `codec` gives instead of `error`, if any."""
+    events = codec.instead_of(error, opened) if isinstance(codec, ErrorSoftener) else None
+    if events is None:
+        return None
+    if opened.stream:
+        return codec.encoder(opened).encode(events)
+    fold = Fold()
+    fold.feed(events)
+    return codec.encode_response(fold.result(), opened)
 
 
 class TranslatedStream:

@@ -92,7 +92,7 @@ ROWS: list[tuple[str, int, Any, type[errors.UpstreamError], int, str]] = [
         400,
         "invalid_encrypted_content",
     ),
-    ("too long", 400, openai("context_length_exceeded"), errors.UpstreamRefused, 400, "context_length_exceeded"),
+    ("too long", 400, openai("context_length_exceeded"), errors.ContextTooLong, 400, "context_length_exceeded"),
     (
         "validation list",
         422,

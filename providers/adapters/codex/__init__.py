@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from providers.adapters.codex.errors import classify
 from providers.adapters.codex.limits import read_limits
 from providers.contract import Conversation, Credential, RateLimits, Target, UpstreamRequest
-from translation.errors import UpstreamError
+from translation.errors import GatewayError
 
 CLIENT_VERSION = "0.169.0"
 """The official CLI whose header set this adapter follows; checked 2026-11."""
@@ -68,7 +68,7 @@ class CodexProvider:
         url = f"{self._responses_url}/compact" if target.operation == "compact" else self._responses_url
         return UpstreamRequest(method="POST", url=url, headers=tuple(headers), body=body)
 
-    def classify(self, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> UpstreamError:
+    def classify(self, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> GatewayError:
         """See the contract."""
         return classify(status, headers, body, now_s)
 

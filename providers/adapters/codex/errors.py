@@ -43,7 +43,7 @@ class Failure(Struct, frozen=True, kw_only=True):
         return self.message or f"The upstream answered with status {self.status}."
 
 
-def classify(status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> errors.UpstreamError:
+def classify(status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> errors.GatewayError:
     """Return the typed error of an answer with `status`."""
     failure = _take_apart(status, headers, body, now_s)
     by_code = BY_CODE.get(failure.code)
@@ -155,8 +155,8 @@ def _model_unsupported(failure: Failure) -> errors.UpstreamError:
     return errors.ModelUnsupported(failure.shown, status=failure.status, param="model")
 
 
-def _context_length(failure: Failure) -> errors.UpstreamError:
-    return errors.UpstreamRefused(failure.shown, code="context_length_exceeded", param=failure.param)
+def _context_length(failure: Failure) -> errors.ContextTooLong:
+    return errors.ContextTooLong(failure.shown, param=failure.param)
 
 
 def _reasoning(failure: Failure) -> errors.UpstreamError:
@@ -176,7 +176,7 @@ def _refused(failure: Failure) -> errors.UpstreamError:
     )
 
 
-BY_CODE: dict[str, Callable[[Failure], errors.UpstreamError]] = {
+BY_CODE: dict[str, Callable[[Failure], errors.GatewayError]] = {
     "usage_limit_reached": _usage_limit,
     "rate_limit_reached": _usage_limit,
     "subscription_sharing_usage_limit_exceeded": _usage_limit,
@@ -204,7 +204,7 @@ BY_CODE: dict[str, Callable[[Failure], errors.UpstreamError]] = {
     "previous_response_not_found": _continuation,
 }
 
-BY_STATUS: dict[int, Callable[[Failure], errors.UpstreamError]] = {
+BY_STATUS: dict[int, Callable[[Failure], errors.GatewayError]] = {
     401: _unauthorized,
     402: _rejected("payment"),
     403: _forbidden,
