@@ -62,6 +62,8 @@ class OpenedRequest(Struct, kw_only=True):
     """What a stream of the answer is; None means the codec's usual `stream_media_type`."""
     answer: bytes | None = None
     """The whole answer of a request that needs no upstream, in the form the client asked for."""
+    seals: tuple[str, ...] = ()
+    """Digests of what in the request only the account that made it can read, the latest last; see `SealingTap`."""
     decoded: GenerateRequest | None = None
     """The IR, kept by a `decode_request` whose encoder needs it again; None until then."""
 
@@ -175,6 +177,15 @@ class Tap(Protocol):
 
         Raises: the GatewayError that ended the stream.
         """
+        ...
+
+
+@runtime_checkable
+class SealingTap(Protocol):
+    """What a tap has besides `Tap` where answers may hold what only the account that gave them can read again."""
+
+    def seals(self) -> tuple[str, ...]:
+        """Digests of that, after the end."""
         ...
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from accounts import keys
 from accounts.pool import AccountPool, Lease
 from accounts.values import AccountReport, AccountView, ApiKeyView
-from codexproxy.gateway import lane, pump, retry
+from codexproxy.gateway import lane, pump, retry, seals
 from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant, SharedState
@@ -29,7 +29,7 @@ from providers.adapters.codex import conversation_key
 from providers.contract import Conversation, Provider, Target, Transport
 from stats.meter import UsageQueue
 from translation import errors, registry
-from translation.codec import Codec, OpenedRequest, RelayTarget, WireContext
+from translation.codec import Codec, OpenedRequest, RelayTarget, SealingTap, WireContext
 from translation.wire.ids import Ids
 
 log = logging.getLogger(__name__)
@@ -195,6 +195,9 @@ class _GenerateCall:
         chosen_lane = lane.choose(self.codec, registry.get_upstream(target.codec), opened, target)
         self.record.lane = chosen_lane.name
         conversation = self._conversation(opened)
+        owner = await seals.owner_of(gateway.state, self.key.id, opened.seals, now=gateway.clock())
+        if owner is not None:
+            await gateway.pool.prefer(conversation, owner, now=gateway.clock())
         exclude: set[str] = set()
         seen: Counter[object] = Counter()
         failure: errors.GatewayError | None = None
@@ -209,6 +212,8 @@ class _GenerateCall:
                 _refuse_stale_token(lease.account, gateway.clock())
                 await self._attempt(opened, target, chosen_lane, lease, conversation)
                 await gateway.pool.report_success(lease.account)
+                made = self.driver.seals() if isinstance(self.driver, SealingTap) else ()
+                await seals.remember_owner(gateway.state, self.key.id, made, lease.account.id, now=gateway.clock())
                 return
             except errors.GatewayError as error:
                 failure = error

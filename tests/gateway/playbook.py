@@ -455,6 +455,14 @@ class Play:
         await self.check_nothing_is_left(requests=None)
         return client
 
+    async def compact(self, client: Client, **fields: Any) -> None:
+        """Make one request to the Responses dialect's route for compactions."""
+        request = ClientRequest(
+            method="POST", path="/v1/responses/compact", headers={}, request_id="req_test",
+            body=orjson.dumps({"model": "gpt-5.5", **fields}),
+        )  # fmt: skip
+        await asyncio.create_task(self.gateway.generate(registry.get("openai-responses"), self.key, request, client))
+
     async def check_nothing_is_left(self, *, requests: int | None = 1) -> None:
         """No slot is taken, every upstream is closed, every request is counted once."""
         for holder in (*self.known_accounts, f"key:{self.key.id}"):
