@@ -172,6 +172,10 @@ class Tap(Protocol):
 
     def heartbeat(self) -> bytes: ...
 
+
+class WholeTap(Tap, Protocol):
+    """A tap that can also tell the whole answer at once."""
+
     def collected(self) -> bytes:
         """The whole answer as the protocol's collected body; for clients that did not ask for a stream.
 
@@ -261,4 +265,4 @@ class UpstreamCodec(Codec, Protocol):
 
     def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> bytes: ...
 
-    def tap(self, opened: OpenedRequest) -> Tap: ...
+    def tap(self, opened: OpenedRequest) -> WholeTap: ...

@@ -319,7 +319,7 @@ class _GenerateCall:
             if chosen_lane.name == "relay":
                 relayed = provider.relayed_headers(upstream.headers)
             # 10 first event, then the rest
-            if opened.stream:
+            if call.collected is None:
                 # A task of its own: what wakes it for every chunk then climbs three frames instead of a dozen.
                 await run_apart(
                     pump.stream(upstream, call.driver, self.client, self.pulse, response_headers, self._on_output),
@@ -327,7 +327,7 @@ class _GenerateCall:
                 )
                 self.record.status = 200
             else:
-                collected = await pump.collect(upstream, call.driver, self.pulse)
+                collected = await pump.collect(upstream, call.driver, call.collected, self.pulse)
                 self._on_output()
                 self.record.status = 200
                 await self.client.reply(200, {**response_headers(), "content-type": "application/json"}, collected)

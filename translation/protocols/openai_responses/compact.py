@@ -127,7 +127,7 @@ class CompactTap:
         return b""
 
     def collected(self) -> bytes:
-        """See `Tap.collected`."""
+        """See `WholeTap.collected`."""
         if self.error is not None:
             raise self.error
         if self._final is None:
