@@ -235,7 +235,7 @@ def _listener() -> Listener:
         "off": (
             _("Off"),
             _("Apps that only know Ollama can use this gateway through a second address on this machine."),
-            "codexproxy settings set ollama.key cpx-… && codexproxy settings set ollama.enabled true",
+            "codexproxy settings set ollama.key cpx-…\ncodexproxy settings set ollama.enabled true",
         ),
         "running": (
             _("Running"),
