@@ -108,6 +108,10 @@ class AccountPool:
                 return lease
         raise await self._no_capacity(accounts, fitting, exclude, now)
 
+    async def prefer(self, conversation: str, account_id: str, *, now: float) -> None:
+        """Let `conversation` be on this account, as if it had been there before."""
+        await self._state.remember(f"aff:{conversation}", account_id, ttl_s=AFFINITY_TTL_S, now=now)
+
     async def report(self, account: AccountView, error: GatewayError, *, now: float) -> None:
         """Let an account bear the consequences of `error`; a client's hang-up or a bad request has none."""
         blocks = 0

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from accounts.fields import UnreadableSecret
 from accounts.models import Account, AccountStatus
+from accounts.reasons import reason_words
 
 Kind = Literal["ready", "cooling", "needs_login", "banned", "paused", "disabled"]
 
@@ -66,7 +67,7 @@ def describe(row: Account, now: datetime) -> AccountState:
 
 
 def _state(kind: Kind, reason: str = "", until: str = "") -> AccountState:
-    return AccountState(kind=kind, title=str(_TITLES[kind]), reason=reason, until=until)
+    return AccountState(kind=kind, title=str(_TITLES[kind]), reason=reason_words(reason), until=until)
 
 
 def duration_words(span: timedelta) -> str:

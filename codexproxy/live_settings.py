@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from django.db import transaction
 from msgspec import Struct
 
@@ -29,6 +30,15 @@ logger = logging.getLogger(__name__)
 
 STARS = "***"
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
+_CODEC_SWITCHES = (
+    "anthropic.hide_empty_thinking",
+    "anthropic.hosted_web_search",
+    "chat.cursor_overflow_answer",
+    "ollama.disable_vision",
+)
+"""Settings that dialects read for themselves: `WireContext.options`."""
+MAX_ALIASES = 200
+MAX_NAME_CHARS = 200
 _VERSION = re.compile(r"\d[\w.+-]{0,63}")
 _DEFAULTS = GatewaySettings()
 
@@ -95,11 +105,35 @@ def _strategy(text: str) -> str:
 
 
 def _model(text: str) -> str:
-    try:
-        routing.resolve(text, models=bundled_models(), aliases={}, default_model=_DEFAULTS.default_model)
-    except ModelNotFound:
-        raise BadSetting(f"must be a model that is served here, not {text[:80]!r}.") from None
+    if not _leads_somewhere(text, {}):
+        raise BadSetting(f"must be a model that is served here, not {text[:80]!r}.")
     return text.strip()
+
+
+def _aliases(text: str) -> dict[str, str]:
+    """Read a JSON object of names, which may hold `*`, and what they stand for; "" is nothing."""
+    try:
+        found = msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.MsgspecError:
+        raise BadSetting('must be a JSON object of names, such as {"claude-*haiku*": "gpt-5.4-mini"}.') from None
+    aliases = {name.strip(): target.strip() for name, target in found.items()}
+    if len(aliases) < len(found) or "" in aliases:
+        raise BadSetting("must not name an alias twice, or have one without a name.")
+    if len(aliases) > MAX_ALIASES or any(len(word) > MAX_NAME_CHARS for pair in aliases.items() for word in pair):
+        raise BadSetting(f"must hold at most {MAX_ALIASES} aliases of at most {MAX_NAME_CHARS} characters.")
+    every = {**routing.SHIPPED_ALIASES, **aliases}
+    for name, target in aliases.items():
+        if target and not _leads_somewhere(target, every):
+            raise BadSetting(f"must not point {name!r} at {target!r}: no model is served under that name.")
+    return aliases
+
+
+def _leads_somewhere(name: str, aliases: Mapping[str, str]) -> bool:
+    try:
+        routing.resolve(name, models=bundled_models(), aliases=aliases, default_model=_DEFAULTS.default_model)
+    except ModelNotFound:
+        return False
+    return True
 
 
 def _version(text: str) -> str:
@@ -115,8 +149,12 @@ def _key(text: str) -> str:
 
 
 DEFINITIONS: Mapping[str, Definition] = {
+    "anthropic.hide_empty_thinking": Definition(_boolean, False),  # noqa: FBT003
+    "anthropic.hosted_web_search": Definition(_boolean, False),  # noqa: FBT003
     "api.timeout_seconds": Definition(_seconds, _DEFAULTS.idle_timeout_s),
     "auth.rotation_strategy": Definition(_strategy, _DEFAULTS.rotation_strategy),
+    "chat.cursor_overflow_answer": Definition(_boolean, False),  # noqa: FBT003
+    "model.aliases": Definition(_aliases, {}),
     "model.default": Definition(_model, _DEFAULTS.default_model),
     "ollama.enabled": Definition(_boolean, _DEFAULTS.ollama.enabled, "OLLAMA_BRIDGE_ENABLED"),
     "ollama.host": Definition(_host, _DEFAULTS.ollama.host, "OLLAMA_BRIDGE_HOST"),
@@ -137,11 +175,12 @@ def load_settings() -> GatewaySettings:
     return GatewaySettings(
         rotation_strategy=values["auth.rotation_strategy"],
         default_model=values["model.default"],
+        aliases=values["model.aliases"],
         first_event_timeout_s=timeout_s,
         idle_timeout_s=timeout_s,
         codec_options={
             "ollama.version": values["ollama.version"],
-            "ollama.disable_vision": "true" if values["ollama.disable_vision"] else "",
+            **{key: "true" if values[key] else "" for key in _CODEC_SWITCHES},
         },
         ollama=OllamaBridgeSettings(
             enabled=values["ollama.enabled"],
@@ -189,6 +228,8 @@ def _environment(definition: Definition) -> str:
 def _stored(row: Setting) -> str:
     if row.secret is not None:
         return row.secret.reveal() if row.secret else ""  # one that no key decrypts is empty, and stays stored
+    if isinstance(row.value, dict):
+        return msgspec.json.encode(row.value).decode()
     return "" if row.value is None else str(row.value)
 
 

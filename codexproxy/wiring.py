@@ -38,6 +38,7 @@ from providers.adapters.codex import CodexProvider
 from providers.catalog import bundled_models
 from providers.contract import Secret
 from providers.oauth.client import OAuthClient
+from providers.routing import SHIPPED_ALIASES
 from providers.transport.pyreqwest_transport import PyreqwestTransport
 from stats.meter import UsageQueue
 from stats.writer import UsageWriter
@@ -105,6 +106,7 @@ class Runtime:
             await self._writer.flush()
         await self._write_reports()
         await self.transport.close()
+        await self.gateway.tokenizer.close()
         self._threads.shutdown(wait=False)
 
     def start_drain(self) -> None:
@@ -224,13 +226,15 @@ def _renew_token(account_id: str, seen: Secret | None) -> bool:
 
 
 def _load_snapshot(version: int) -> Snapshot:
+    live = load_settings()
     return Snapshot(
         version=version,
         loaded_at=time.time(),
         keys=load_keys(),
         accounts=load_accounts(),
         models=bundled_models(),
-        settings=load_settings(),
+        aliases={**SHIPPED_ALIASES, **live.aliases},
+        settings=live,
     )
 
 

@@ -1,13 +1,16 @@
 """From the model name a client wrote to where it goes. Pure.
 
 Order (spec/translation.md §2.1, §2.3): alias or exact catalogue id; then one tier suffix and one effort suffix, in
-either order; then names of clients' hard-coded vendors fall to the default; anything else is not found.
+either order; then aliases with a `*`, of which we ship those for the names that clients of other vendors hard-code;
+anything else is not found.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 from providers.contract import Target
 from translation.codec import ModelInfo, Quirks
@@ -17,8 +20,12 @@ TIERS = ("fast", "flex")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 """Lowest first. Which of them a model knows is the catalogue's word."""
 CODEX_FAMILY = re.compile(r"^(gpt|o\d|codex)[\w.:-]*$")
-BORROWED_FAMILIES = ("claude-", "gemini-", "models/gemini-")
-"""Clients of other vendors hard-code such names; they get the operator's default model."""
+DEFAULT = "default"
+"""As the target of an alias: the operator's default model."""
+SHIPPED_ALIASES: Mapping[str, str] = MappingProxyType(
+    {"claude-*": DEFAULT, "gemini-*": DEFAULT, "models/gemini-*": DEFAULT}
+)
+"""Clients of other vendors hard-code such names. Operators may point them elsewhere, or nowhere: an empty target."""
 MAX_ALIAS_HOPS = 20
 
 
@@ -30,12 +37,9 @@ def resolve(
     Raises: ModelNotFound.
     """
     written = name.strip()
-    model, effort, tier = _settle(written, models, aliases)
-    if model not in models and model.startswith(BORROWED_FAMILIES):
-        model, default_effort, default_tier = _settle(default_model, models, aliases)
-        effort, tier = effort or default_effort, tier or default_tier
-    info = models.get(model)
-    if info is None and not CODEX_FAMILY.match(model):
+    model, effort, tier = _settle(written, models, aliases, default_model)
+    info = models.get(model or "")
+    if not model or (info is None and not CODEX_FAMILY.match(model)):
         raise ModelNotFound(
             f"The model '{written[:100]}' does not exist here. GET /v1/models lists the models you may use.",
             param="model",
@@ -57,13 +61,18 @@ def _codex_target(model: str, info: ModelInfo | None, effort: str | None, tier: 
 
 
 def _settle(
-    name: str, models: Mapping[str, ModelInfo], aliases: Mapping[str, str]
-) -> tuple[str, str | None, str | None]:
-    """Take suffixes off `name` and follow its alias, whose target may carry suffixes of its own; the name's win."""
+    name: str, models: Mapping[str, ModelInfo], aliases: Mapping[str, str], default_model: str
+) -> tuple[str | None, str | None, str | None]:
+    """Take suffixes off `name` and follow its alias, whose target may carry suffixes of its own; the name's win.
+
+    The model is None when the aliases lead nowhere.
+    """
     base, effort, tier = _split(name, models, aliases)
-    model = _follow(base, aliases)
-    if model != base and model not in models:
-        model, more_effort, more_tier = _split(model, models, {})
+    known = {**aliases, DEFAULT: default_model}
+    model = _follow(base, models, known)
+    if model is not None and model != base and model not in models:
+        stem, more_effort, more_tier = _split(model, models, known)
+        model = _follow(stem, models, known)
         effort, tier = effort or more_effort, tier or more_tier
     return model, effort, tier
 
@@ -90,16 +99,24 @@ def _split(
     return base, effort, tier
 
 
-def _follow(name: str, aliases: Mapping[str, str]) -> str:
-    """Follow aliases; a cycle gives the name back, which then is not found unless it is a model."""
-    seen = {name}
+def _follow(name: str, models: Mapping[str, ModelInfo], aliases: Mapping[str, str]) -> str | None:
+    """Follow aliases to the end. In a cycle or an endless chain a model's own name stands; others lead nowhere."""
+    seen: set[str] = set()
     current = name
-    for _ in range(MAX_ALIAS_HOPS):
+    while len(seen) <= MAX_ALIAS_HOPS:
         target = aliases.get(current)
+        if target is None and current not in models:
+            target = _by_pattern(current, aliases)
         if target is None:
             return current
+        seen.add(current)
         if target in seen:
-            return name
-        seen.add(target)
+            break
         current = target
-    return name
+    return name if name in models else None
+
+
+def _by_pattern(name: str, aliases: Mapping[str, str]) -> str | None:
+    """Return the target of the longest alias with a `*` that fits."""
+    fitting = [alias for alias in aliases if "*" in alias and fnmatchcase(name, alias)]
+    return aliases[max(fitting, key=len)] if fitting else None

@@ -16,6 +16,7 @@ from translation.ir.events import Event, FinishReason
 from translation.ir.request import GenerateRequest, Identity
 from translation.ir.response import GenerateResponse
 from translation.ir.usage import Usage
+from translation.shared.token_count import Countable
 from translation.wire.ids import Ids
 
 Operation = Literal["generate", "count_tokens", "models", "model", "catalog", "model_info", "static"]
@@ -61,6 +62,8 @@ class OpenedRequest(Struct, kw_only=True):
     """What a stream of the answer is; None means the codec's usual `stream_media_type`."""
     answer: bytes | None = None
     """The whole answer of a request that needs no upstream, in the form the client asked for."""
+    seals: tuple[str, ...] = ()
+    """Digests of what in the request only the account that made it can read, the latest last; see `SealingTap`."""
     decoded: GenerateRequest | None = None
     """The IR, kept by a `decode_request` whose encoder needs it again; None until then."""
 
@@ -169,6 +172,10 @@ class Tap(Protocol):
 
     def heartbeat(self) -> bytes: ...
 
+
+class WholeTap(Tap, Protocol):
+    """A tap that can also tell the whole answer at once."""
+
     def collected(self) -> bytes:
         """The whole answer as the protocol's collected body; for clients that did not ask for a stream.
 
@@ -178,11 +185,33 @@ class Tap(Protocol):
 
 
 @runtime_checkable
-class TokenCounter(Protocol):
-    """What a codec with a `count_tokens` route has besides `Codec`."""
+class SealingTap(Protocol):
+    """What a tap has besides `Tap` where answers may hold what only the account that gave them can read again."""
 
-    def count_tokens(self, opened: OpenedRequest) -> bytes:
-        """Answer the route from an estimate; no upstream is asked. Raises what `decode_request` raises."""
+    def seals(self) -> tuple[str, ...]:
+        """Digests of that, after the end."""
+        ...
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """What a codec with a `count_tokens` route has besides `Codec`. No upstream is asked."""
+
+    def countable(self, opened: OpenedRequest) -> Countable:
+        """Return what of the request counts. Raises what `decode_request` raises."""
+        ...
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Answer the route."""
+        ...
+
+
+@runtime_checkable
+class ErrorSoftener(Protocol):
+    """What a codec has besides `Codec` when some clients act on an answer, but not on the error it stands for."""
+
+    def instead_of(self, error: GatewayError, opened: OpenedRequest) -> list[Event] | None:
+        """Return the events of an answer to give instead of `error`; None to tell the error."""
         ...
 
 
@@ -236,4 +265,4 @@ class UpstreamCodec(Codec, Protocol):
 
     def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> bytes: ...
 
-    def tap(self, opened: OpenedRequest) -> Tap: ...
+    def tap(self, opened: OpenedRequest) -> WholeTap: ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from codexproxy.api.limit_frames import rate_limits_frame
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_array, is_object
 from translation.wire.sse import parse_frame
@@ -51,7 +52,7 @@ class FrameClient:
     `on_final` learns the id and the output items of a response that ended well; `on_start` the answer's headers.
     """
 
-    __slots__ = ("_on_final", "_on_start", "_sender", "_shows_metadata", "is_ended", "is_writing", "started")
+    __slots__ = ("_clock", "_on_final", "_on_start", "_sender", "_shows_metadata", "is_ended", "is_writing", "started")
 
     def __init__(
         self,
@@ -60,22 +61,26 @@ class FrameClient:
         on_start: Callable[[Mapping[str, str]], None],
         *,
         shows_metadata: bool,
+        clock: Callable[[], float],
     ) -> None:
         self._sender = sender
         self._on_final = on_final
         self._on_start = on_start
         self._shows_metadata = shows_metadata
+        self._clock = clock
         self.started = False
         self.is_writing = False
         self.is_ended = False
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Say what would have been the status line: a metadata frame, for clients that know it."""
+        """Say what would have been the status line: frames of metadata and limits, for clients that know them."""
         self.started = True
         self._on_start(headers)
         if self._shows_metadata:
             shown = {name: value for name, value in headers.items() if name.startswith(SHOWN_HEADERS)}
-            await self._write([jsonio.dumps({"type": "codex.response.metadata", "headers": shown})])
+            frames = [jsonio.dumps({"type": "codex.response.metadata", "headers": shown})]
+            limits = rate_limits_frame(headers, self._clock())
+            await self._write(frames if limits is None else [*frames, limits])
 
     async def write(self, data: bytes) -> None:
         """See `ClientStream.write`; `data` holds whole SSE frames."""

@@ -8,6 +8,7 @@ Facts: spec/wire.md §1.3, spec/clients.md §1.4. Next: `turns.py` for the memor
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,6 +28,7 @@ from translation.errors import (
     ContinuationLost,
     GatewayError,
     InvalidRequest,
+    KeyLimited,
     RouteNotFound,
     ShuttingDown,
     UpstreamUnreachable,
@@ -43,6 +45,8 @@ LIFETIME_S = 3600.0
 SETTLE_S = 0.1
 """A new turn waits this long for the one before to give its slot back; the client already has all of its answer."""
 MAX_QUERY_CHARS = 2000
+MAX_SOCKETS_PER_KEY = 200
+"""Of one process. A Codex CLI has one, and one for each of its sub-agents."""
 IGNORED = ("response.append", "response.processed")
 RESTART, POLICY, UNSUPPORTED, GOING_AWAY, NORMAL = 1012, 1008, 1003, 1001, 1000
 
@@ -59,6 +63,7 @@ class SocketDoor:
         self._budget = HistoryBudget()
         self._ids = Ids()
         self._open: set[ResponsesSocket] = set()
+        self._sockets_of: Counter[int] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,11 +77,25 @@ class SocketDoor:
                 raise RouteNotFound(f"No WebSocket is served at {scope['path'][:200]}; use /v1/responses.")
             if self._gateway.is_draining:
                 raise ShuttingDown("The gateway is restarting. Try again in a moment.", retry_after_s=2)
-            self._gateway.authenticate(head.headers, head.query)
+            key = self._gateway.authenticate(head.headers, head.query)
+            if self._sockets_of[key.id] >= MAX_SOCKETS_PER_KEY:
+                raise KeyLimited(
+                    f"This API key has {MAX_SOCKETS_PER_KEY} WebSockets open, as many as it may. Close some, or send"
+                    " requests over HTTP.",
+                    code="websocket_limit_exceeded", retry_after_s=30,
+                )  # fmt: skip
         except GatewayError as error:
             await _refuse(scope, send, self._codec, error, head.request_id)
             return
-        sender = FrameSender(send)
+        self._sockets_of[key.id] += 1
+        try:
+            await self._serve(head, receive, FrameSender(send))
+        finally:
+            self._sockets_of[key.id] -= 1
+            if not self._sockets_of[key.id]:
+                del self._sockets_of[key.id]
+
+    async def _serve(self, head: ClientRequest, receive: Receive, sender: FrameSender) -> None:
         await sender.message({"type": "websocket.accept", "headers": [(b"x-request-id", head.request_id.encode())]})
         socket = ResponsesSocket(self._gateway, self._codec, head, sender, History(self._budget), self._ids)
         self._open.add(socket)
@@ -202,7 +221,11 @@ class ResponsesSocket:
                 self._history.keep(response_id, turn.items + output)
 
         self._client = FrameClient(
-            self._sender, on_final, self._sticky.learn, shows_metadata=self._shows_metadata and not turn.is_warm_up
+            self._sender,
+            on_final,
+            self._sticky.learn,
+            shows_metadata=self._shows_metadata and not turn.is_warm_up,
+            clock=self._gateway.clock,
         )
         self._task = spawn(self._run(turn, key, self._client, self._task), "websocket turn")
         self._tasks.add(self._task)

@@ -18,6 +18,8 @@ from django.utils.translation import ngettext
 
 from accounts.models import Account, AccountStatus, ApiKey
 from accounts.status import describe
+from codexproxy.live_settings import load_settings
+from codexproxy.serving.listener_probe import listener_state
 from stats.figures import human_count, human_ms, human_share
 from stats.models import UsageRecord
 from stats.selectors import DayFigures, day_figures, has_any_request, last_failures
@@ -73,6 +75,17 @@ class AccountChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Listener:
+    """The listener for Ollama apps: its state in words, and what to do next; `command` may be empty."""
+
+    address: str
+    is_running: bool
+    words: str
+    advice: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Overview:
     """The whole page."""
 
@@ -82,6 +95,7 @@ class Overview:
     needs_hidden: int
     failures: tuple[UsageRecord, ...]
     failures_link: str
+    listener: Listener
     has_requests: bool
     has_keys: bool
     ways_to_add: tuple[AccountChoice, ...]
@@ -106,6 +120,7 @@ def overview(request: HttpRequest) -> Overview:
         needs_hidden=needs_total - len(needs),
         failures=tuple(last_failures(FAILURES_SHOWN)),
         failures_link=failures_link,
+        listener=_listener(),
         has_requests=has_any_request(),
         has_keys=ApiKey.objects.filter(revoked_at__isnull=True).exists(),
         ways_to_add=() if pool.total else _ways_to_add(),
@@ -211,6 +226,40 @@ def _need(row: Account, now: datetime) -> Need:
         link=_link("admin:accounts_account_change", row.pk),
         action=_("Log in again") if state.kind == "needs_login" else _("Look"),
         since=row.status_changed_at,
+    )
+
+
+def _listener() -> Listener:
+    state = listener_state(load_settings().ollama)
+    words, advice, command = {
+        "off": (
+            _("Off"),
+            _("Apps that only know Ollama can use this gateway through a second address on this machine."),
+            "codexproxy settings set ollama.key cpx-…\ncodexproxy settings set ollama.enabled true",
+        ),
+        "running": (
+            _("Running"),
+            _("Point apps at this address, as if it were Ollama. They need no key; all of this machine may call."),
+            f"OLLAMA_HOST={state.address} ollama list",
+        ),
+        "keyless": (
+            _("Running, but every call is refused"),
+            _("Say which API key stands for the apps that have none."),
+            "codexproxy settings set ollama.key cpx-…",
+        ),
+        "taken": (
+            _("Another program has the port"),
+            _("It is probably Ollama itself. Stop it, or choose another port; the gateway tries again by itself."),
+            "codexproxy settings set ollama.port 11435",
+        ),
+        "silent": (
+            _("Not running"),
+            _("Nothing answers there. The gateway's log says why; it tries again every few seconds."),
+            "",
+        ),
+    }[state.kind]
+    return Listener(
+        address=state.address, is_running=state.kind == "running", words=words, advice=advice, command=command
     )
 
 

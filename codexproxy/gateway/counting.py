@@ -1,4 +1,4 @@
-"""Counting tokens: the codec's estimate, without an upstream, an account or a usage record.
+"""Counting tokens, without an upstream, an account or a usage record.
 
 Works while no account is ready, because clients plan their context with it (spec/translation.md §6.4).
 """
@@ -21,10 +21,12 @@ async def count_tokens(gateway: Gateway, codec: Codec, request: ClientRequest, c
             headers=request.headers, path=request.path, params=request.params,
             query=request.query, now_s=gateway.clock(), ids=gateway.ids,
         )  # fmt: skip
-        answer = codec.count_tokens(codec.open_request(request.body, context))
+        counted = codec.countable(codec.open_request(request.body, context))
     except GatewayError as error:
         error.request_id = request.request_id
         refusal = codec.encode_error(error)
         await client.reply(refusal.status, {**headers, **refusal.headers}, refusal.body)
-    else:
-        await client.reply(200, headers, answer)
+        return
+    tokens = await gateway.tokenizer.count(counted.texts)
+    total = counted.estimate() if tokens is None else counted.fixed + tokens
+    await client.reply(200, headers, codec.encode_count(total))

@@ -18,18 +18,19 @@ from msgspec.structs import replace
 from accounts import keys
 from accounts.pool import AccountPool, Lease
 from accounts.values import AccountReport, AccountView, ApiKeyView
-from codexproxy.gateway import lane, pump, retry
+from codexproxy.gateway import lane, pump, retry, seals
 from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant, SharedState
 from codexproxy.gateway.tasks import run_apart
+from codexproxy.gateway.tokenizer import Tokenizer
 from codexproxy.gateway.types import ClientRequest, ClientStream, Refresher
 from providers import routing
 from providers.adapters.codex import conversation_key
 from providers.contract import Conversation, Provider, Target, Transport
 from stats.meter import UsageQueue
 from translation import errors, registry
-from translation.codec import Codec, OpenedRequest, RelayTarget, WireContext
+from translation.codec import Codec, OpenedRequest, RelayTarget, SealingTap, WireContext
 from translation.wire.ids import Ids
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Gateway:
         self.refresher = refresher
         self.clock = clock
         self.ids = ids or Ids()
+        self.tokenizer = Tokenizer()
         self.is_draining = False
 
     def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> ApiKeyView:
@@ -120,6 +122,7 @@ class _GenerateCall:
         self.has_output = False
         self.drops_reasoning = False
         self.driver: lane.Tap | None = None
+        self.opened: OpenedRequest | None = None
 
     async def run(self) -> None:
         """Steps 2 to 4, then attempts until one succeeds or the retry table says to stop."""
@@ -135,6 +138,7 @@ class _GenerateCall:
                 options=snapshot.settings.codec_options,
             ),
         )  # fmt: skip
+        self.opened = opened
         self.record.model, self.record.is_stream = opened.model, opened.stream
         if opened.previous_response_id is not None:
             raise errors.ContinuationLost(
@@ -166,6 +170,9 @@ class _GenerateCall:
     async def _answer_alone(self, opened: OpenedRequest, answer: bytes) -> None:
         """Send what the codec said without an upstream: some requests only ask whether a model is there."""
         self.record.status = 200
+        if self.client.started:  # silence was filled already
+            await self.client.end(answer)
+            return
         kind = self.codec.stream_media_type if opened.stream else "application/json"
         await self.client.reply(200, {"content-type": kind, **self.request.id_headers}, answer)
 
@@ -190,6 +197,9 @@ class _GenerateCall:
         chosen_lane = lane.choose(self.codec, registry.get_upstream(target.codec), opened, target)
         self.record.lane = chosen_lane.name
         conversation = self._conversation(opened)
+        owner = await seals.owner_of(gateway.state, self.key.id, opened.seals, now=gateway.clock())
+        if owner is not None:
+            await gateway.pool.prefer(conversation, owner, now=gateway.clock())
         exclude: set[str] = set()
         seen: Counter[object] = Counter()
         failure: errors.GatewayError | None = None
@@ -204,6 +214,8 @@ class _GenerateCall:
                 _refuse_stale_token(lease.account, gateway.clock())
                 await self._attempt(opened, target, chosen_lane, lease, conversation)
                 await gateway.pool.report_success(lease.account)
+                made = self.driver.seals() if isinstance(self.driver, SealingTap) else ()
+                await seals.remember_owner(gateway.state, self.key.id, made, lease.account.id, now=gateway.clock())
                 return
             except errors.GatewayError as error:
                 failure = error
@@ -309,7 +321,7 @@ class _GenerateCall:
             if chosen_lane.name == "relay":
                 relayed = provider.relayed_headers(upstream.headers)
             # 10 first event, then the rest
-            if opened.stream:
+            if call.collected is None:
                 # A task of its own: what wakes it for every chunk then climbs three frames instead of a dozen.
                 await run_apart(
                     pump.stream(upstream, call.driver, self.client, self.pulse, response_headers, self._on_output),
@@ -317,7 +329,7 @@ class _GenerateCall:
                 )
                 self.record.status = 200
             else:
-                collected = await pump.collect(upstream, call.driver, self.pulse)
+                collected = await pump.collect(upstream, call.driver, call.collected, self.pulse)
                 self._on_output()
                 self.record.status = 200
                 await self.client.reply(200, {**response_headers(), "content-type": "application/json"}, collected)
@@ -353,6 +365,11 @@ class _GenerateCall:
         """Say `error`: as a status when nothing was sent, in the stream when something was."""
         self.pulse.stop()
         error.request_id = self.request.request_id
+        if self.opened is not None and not self.has_output:
+            instead = lane.instead_of(self.codec, error, self.opened)
+            if instead is not None:
+                await self._answer_alone(self.opened, instead)
+                return
         if not self.client.started:
             answer = self.codec.encode_error(error)
             self.record.status = answer.status

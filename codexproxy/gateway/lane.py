@@ -6,13 +6,14 @@ is that shape). Relay keeps the client's own JSON and the upstream's own frames;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from providers.contract import Target
 from translation.codec import (
     Codec,
+    ErrorSoftener,
     OpenedRequest,
     RelayTarget,
     StreamDecoder,
@@ -46,21 +47,40 @@ def choose(codec: Codec, upstream: UpstreamCodec, opened: OpenedRequest, target:
 
 
 class Call(Struct):
-    """A request made ready for one target: the body that leaves, and how to drive what comes back."""
+    """A request made ready for one target: the body that leaves, and how to drive what comes back.
+
+    `collected` tells the whole answer, for clients that did not ask for a stream; None for those that did.
+    """
 
     body: bytes
     driver: Tap
+    collected: Callable[[], bytes] | None
 
 
 def prepare(codec: Codec, upstream: UpstreamCodec, opened: OpenedRequest, target: RelayTarget, lane: Lane) -> Call:
     """Encode the request for `target` and build the driver of its answer."""
     if lane.name == "relay":
-        return Call(upstream.relay_request(opened, target), upstream.tap(opened))
+        tap = upstream.tap(opened)
+        return Call(upstream.relay_request(opened, target), tap, None if opened.stream else tap.collected)
     request = codec.decode_request(opened)
     prepared = pipeline.prepare(request, target.quirks)
     body = upstream.encode_request(prepared.request, target)
-    driver = (TranslatedStream if opened.stream else TranslatedAnswer)(codec, upstream, opened, prepared.inverses)
-    return Call(body, driver)
+    if opened.stream:
+        return Call(body, TranslatedStream(codec, upstream, opened, prepared.inverses), None)
+    answer = TranslatedAnswer(codec, upstream, opened, prepared.inverses)
+    return Call(body, answer, answer.collected)
+
+
+def instead_of(codec: Codec, error: GatewayError, opened: OpenedRequest) -> bytes | None:
+    """Return the whole answer, in the form the client asked for, that `codec` gives instead of `error`, if any."""
+    events = codec.instead_of(error, opened) if isinstance(codec, ErrorSoftener) else None
+    if events is None:
+        return None
+    if opened.stream:
+        return codec.encoder(opened).encode(events)
+    fold = Fold()
+    fold.feed(events)
+    return codec.encode_response(fold.result(), opened)
 
 
 class TranslatedStream:
@@ -106,10 +126,6 @@ class TranslatedStream:
     def heartbeat(self) -> bytes:
         """See `StreamEncoder.heartbeat`."""
         return self._encoder.heartbeat()
-
-    def collected(self) -> bytes:
-        """Streams are not collected."""
-        raise NotImplementedError("a stream has no collected body")
 
     def _advance(self, events: list[ev.Event]) -> bytes:
         for inverse in self._inverses:
@@ -192,7 +208,7 @@ class TranslatedAnswer:
         return b""
 
     def collected(self) -> bytes:
-        """See `Tap.collected`."""
+        """See `WholeTap.collected`."""
         return self._codec.encode_response(self._fold.result(), self._opened)
 
     def _advance(self, events: list[ev.Event]) -> bytes:

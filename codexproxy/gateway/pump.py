@@ -173,7 +173,7 @@ async def stream(
     await client.end(out)
 
 
-async def collect(upstream: UpstreamStream, driver: Tap, pulse: Pulse) -> bytes:
+async def collect(upstream: UpstreamStream, driver: Tap, collected: Callable[[], bytes], pulse: Pulse) -> bytes:
     """Drive `upstream` to its end and return the collected body.
 
     Raises: the GatewayError that ended the stream.
@@ -187,7 +187,7 @@ async def collect(upstream: UpstreamStream, driver: Tap, pulse: Pulse) -> bytes:
             driver.finish()
     if driver.error is not None:
         raise driver.error
-    return driver.collected()
+    return collected()
 
 
 async def read_error_body(upstream: UpstreamStream, limit_bytes: int) -> bytes:

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from accounts.values import AccountView, ApiKeyView
 from providers.contract import Secret
+from providers.routing import SHIPPED_ALIASES
 from translation.codec import ModelInfo
 
 
@@ -37,6 +38,8 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     lease_ttl_s: float = 900.0
     wait_for_slot_s: float = 0.0
     default_model: str = "gpt-5.5"
+    aliases: Mapping[str, str] = {}
+    """The operator's own; `Snapshot.aliases` has those we ship as well."""
     codec_options: Mapping[str, str] = {}
     """What dialects show of the operator's choice, by dotted key: `WireContext.options`."""
     ollama: OllamaBridgeSettings = OllamaBridgeSettings()
@@ -50,7 +53,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     keys: Mapping[bytes, ApiKeyView] = {}
     accounts: tuple[AccountView, ...] = ()
     models: Mapping[str, ModelInfo] = {}
-    aliases: Mapping[str, str] = {}
+    aliases: Mapping[str, str] = SHIPPED_ALIASES
     settings: GatewaySettings = GatewaySettings()
 
 

@@ -11,16 +11,20 @@ import pytest
 from codexproxy.api.lean import LeanDoor
 from codexproxy.api.probes import answer_probe
 from codexproxy.api.wire import WireApi
+from codexproxy.gateway.tokenizer import Tokenizer
 from tests.api.asgi import Reply
 from tests.gateway.playbook import KEY, Play
+from translation.shared.token_count import MESSAGE_TOKENS, estimate_text
 
 ANTHROPIC = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
 OPENAI = {"authorization": f"Bearer {KEY}"}
 ASKED = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "word " * 100}]}
 
 
-async def call(method: str, path: str, headers: dict[str, str], body: bytes = b"", **settings: Any) -> Reply:
-    play = Play("chat", **settings)
+async def call(
+    method: str, path: str, headers: dict[str, str], body: bytes = b"", *, tokenizer: Tokenizer | None = None
+) -> Reply:
+    play = Play("chat")
     reply = Reply()
 
     unread = [{"type": "http.request", "body": body, "more_body": False}]
@@ -38,6 +42,8 @@ async def call(method: str, path: str, headers: dict[str, str], body: bytes = b"
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }  # fmt: skip
     door = LeanDoor(WireApi(play.gateway), django, lambda: 1024 * 1024)
+    if tokenizer is not None:
+        play.gateway.tokenizer = tokenizer
     await asyncio.create_task(door(scope, receive, reply))
     return reply
 
@@ -77,9 +83,16 @@ async def test_the_wrong_method_is_told_in_anthropics_envelope() -> None:
 
 @pytest.mark.parametrize("headers", [ANTHROPIC, OPENAI])
 async def test_tokens_are_counted_for_either_kind_of_key(headers: dict[str, str]) -> None:
-    reply = await call("POST", "/v1/messages/count_tokens", headers, orjson.dumps(ASKED))
-    assert reply.status == 200 and 100 < reply.json["input_tokens"] < 200
+    tokenizer = Tokenizer(patience_s=30.0)
+    reply = await call("POST", "/v1/messages/count_tokens", headers, orjson.dumps(ASKED), tokenizer=tokenizer)
+    await tokenizer.close()
+    assert reply.status == 200 and reply.json == {"input_tokens": MESSAGE_TOKENS + 101}  # o200k_base's, exactly
     assert reply.headers["request-id"]
+
+
+async def test_tokens_are_estimated_where_no_tokenizer_runs() -> None:
+    reply = await call("POST", "/v1/messages/count_tokens", ANTHROPIC, orjson.dumps(ASKED))
+    assert reply.json == {"input_tokens": MESSAGE_TOKENS + estimate_text("word " * 100)}
 
 
 async def test_counting_needs_a_key_and_a_body_that_makes_sense() -> None:

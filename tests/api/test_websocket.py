@@ -71,6 +71,24 @@ async def test_other_paths_have_no_socket(stage: Stage) -> None:
     assert socket.messages[0]["status"] == 404
 
 
+async def test_a_key_may_have_so_many_sockets_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "MAX_SOCKETS_PER_KEY", 2)
+    first, second = [await stage.connect() for _ in range(2)]
+    refused = await stage.connect()
+    assert refused.messages[0]["status"] == 429
+    error = orjson.loads(refused.messages[1]["body"])["error"]
+    assert error["code"] == "websocket_limit_exceeded" and "2 WebSockets" in error["message"]
+    assert (b"retry-after", b"30") in refused.messages[0]["headers"]
+    first.leaves()
+    await first.ends()
+    third = await stage.connect()
+    assert third.messages[0]["type"] == "websocket.accept"
+    for socket in (second, third):
+        socket.leaves()
+        await socket.ends()
+    assert not stage.door._sockets_of
+
+
 async def test_a_draining_gateway_lets_nobody_in(stage: Stage) -> None:
     stage.play.gateway.is_draining = True
     socket = await stage.connect()
@@ -116,6 +134,44 @@ async def test_codex_is_told_the_headers_of_the_answer(stage: Stage) -> None:
         "x-codex-turn-state": "state-1", "openai-model": "gpt-5.5", "x-models-etag": 'W/"1"',
         "x-request-id": metadata["headers"]["x-request-id"],
     }  # fmt: skip
+
+
+LIMITS = {
+    "x-codex-plan-type": "plus",
+    "x-codex-primary-used-percent": "42", "x-codex-primary-window-minutes": "300",
+    "x-codex-primary-reset-at": str(int(NOW) + 9000),
+    "x-codex-secondary-used-percent": "100", "x-codex-secondary-window-minutes": "10080",
+    "x-codex-bengalfox-primary-used-percent": "7", "x-codex-bengalfox-primary-window-minutes": "300",
+    "x-codex-credits-has-credits": "false", "x-codex-credits-balance": "0",
+}  # fmt: skip
+
+
+async def test_codex_is_told_the_limits_before_the_answer_begins(stage: Stage) -> None:
+    stage.play.upstream.answers(headers=LIMITS).sends(HELLO)
+    socket = await stage.connect()
+    metadata, limits, created, *_ = await socket.turn("hi")
+    assert (metadata["type"], created["type"]) == ("codex.response.metadata", "response.created")
+    assert (limits["type"], limits["plan_type"]) == ("codex.rate_limits", "plus")
+    assert limits["rate_limits"] == {
+        "allowed": False, "limit_reached": True,
+        "primary": {
+            "used_percent": 42.0, "window_minutes": 300, "reset_after_seconds": 9000, "reset_at": int(NOW) + 9000,
+        },
+        "secondary": {
+            "used_percent": 100.0, "window_minutes": 10080, "reset_after_seconds": None, "reset_at": None,
+        },
+    }  # fmt: skip
+    assert limits["additional_rate_limits"]["codex_bengalfox"]["primary"]["used_percent"] == 7.0
+    assert limits["credits"] == {"has_credits": False, "balance": "0"}
+
+
+@pytest.mark.parametrize(("headers", "known"), [(AUTHORIZED, LIMITS), (CODEX, {"x-codex-plan-type": "plus"})])
+async def test_limits_are_not_told_to_others_nor_when_unknown(
+    stage: Stage, headers: dict[str, str], known: dict[str, str]
+) -> None:
+    stage.play.upstream.answers(headers=known).sends(HELLO)
+    socket = await stage.connect(headers)
+    assert "codex.rate_limits" not in {frame["type"] for frame in await socket.turn("hi")}
 
 
 async def test_a_turn_is_a_usage_record(stage: Stage) -> None:

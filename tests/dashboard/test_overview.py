@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from django.utils import timezone, translation
 
 from accounts.models import AccountStatus
 from codexproxy.dashboard.templatetags.dashboard import sparkline
+from codexproxy.live_settings import setting_set
 from stats.models import UsageRecord
 from tests.dashboard import seeding
 from tests.factories import AccountFactory
@@ -46,6 +48,23 @@ def test_it_counts_every_account_once_and_names_those_that_need_a_person(admin_c
 
     assert "5 accounts · 2 ready · 1 cooling down · 1 needs you · 1 switched off" in text
     assert "Needs log-in · revoked &lt;script&gt;" in text
+
+
+@pytest.mark.django_db
+def test_the_listener_for_ollama_apps_says_how_it_is_and_how_to_switch_it_on(admin_client: Client) -> None:
+    text = page(admin_client)
+
+    assert "For Ollama apps" in text and "settings set ollama.enabled true" in text
+
+
+@pytest.mark.django_db
+def test_a_listener_that_should_run_and_does_not_says_so(admin_client: Client) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    setting_set("ollama.port", str(port), actor="test")
+    setting_set("ollama.enabled", "true", actor="test")
+
+    assert "Nothing answers there." in page(admin_client)
 
 
 @pytest.mark.django_db

@@ -24,6 +24,8 @@ from codexproxy.gateway.flow import Gateway
 from codexproxy.gateway.snapshot import GatewaySettings, Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant
 from codexproxy.gateway.state.memory import MemoryState
+from codexproxy.gateway.tokenizer import Tokenizer
+from codexproxy.gateway.types import ClientRequest
 from providers.adapters.codex import CodexProvider
 from providers.catalog import bundled_models
 from providers.contract import Credential, Secret, UpstreamRequest
@@ -412,6 +414,7 @@ class Play:
             providers={"codex": CodexProvider("https://upstream.example")},
             on_report=self.reports.append, refresher=self._refresher, clock=lambda: NOW, ids=counting_ids(),
         )  # fmt: skip
+        self.gateway.tokenizer = Tokenizer(("/no/such/tokenizer",))  # a stage starts no processes: counts are estimates
 
     async def _refresher(self, account_id: str) -> bool:
         self.refreshed.append(account_id)
@@ -454,6 +457,14 @@ class Play:
         assert client.ended
         await self.check_nothing_is_left(requests=None)
         return client
+
+    async def compact(self, client: Client, **fields: Any) -> None:
+        """Make one request to the Responses dialect's route for compactions."""
+        request = ClientRequest(
+            method="POST", path="/v1/responses/compact", headers={}, request_id="req_test",
+            body=orjson.dumps({"model": "gpt-5.5", **fields}),
+        )  # fmt: skip
+        await asyncio.create_task(self.gateway.generate(registry.get("openai-responses"), self.key, request, client))
 
     async def check_nothing_is_left(self, *, requests: int | None = 1) -> None:
         """No slot is taken, every upstream is closed, every request is counted once."""

@@ -6,7 +6,7 @@ import pytest
 
 from providers.catalog import BUNDLED, bundled_models
 from providers.contract import Target
-from providers.routing import resolve
+from providers.routing import SHIPPED_ALIASES, resolve
 from translation.codec import ModelInfo
 from translation.errors import ModelNotFound
 
@@ -16,6 +16,9 @@ MODELS = {
     "x-high": ModelInfo(id="x-high"),
 }
 ALIASES = {
+    **SHIPPED_ALIASES,
+    "gpt-loop": "gpt-pool", "gpt-pool": "gpt-loop", "gpt-5.4-mini": "gpt-mini", "gpt-mini": "gpt-5.4-mini",
+    "claude-*haiku*": "gpt-5.4-mini-low",
     "smart": "gpt-5.5", "smarter": "smart", "quick": "gpt-5.4-mini-low-fast", "team-fast": "gpt-5.4",
     "a": "b", "b": "a", "self": "self", "nowhere": "no-such-thing",
 }  # fmt: skip
@@ -79,7 +82,9 @@ def test_aliases_are_followed_and_an_exact_alias_keeps_its_name(
     assert (found.model, found.effort, found.service_tier) == (model, effort, tier)
 
 
-@pytest.mark.parametrize("name", ["a", "b", "self", "a-high", "nowhere", "", "-high", "llama-3", "mistral"])
+@pytest.mark.parametrize(
+    "name", ["a", "b", "self", "a-high", "gpt-loop", "gpt-pool-high", "nowhere", "", "-high", "llama-3", "mistral"]
+)
 def test_cycles_and_unknown_names_are_not_found(name: str) -> None:
     with pytest.raises(ModelNotFound) as caught:
         target(name)
@@ -108,6 +113,27 @@ def test_an_alias_for_a_borrowed_name_wins_over_the_default() -> None:
         "claude-sonnet-4-5", models=MODELS, aliases={"claude-sonnet-4-5": "gpt-5.4"}, default_model="gpt-5.5"
     )
     assert found.model == "gpt-5.4"
+
+
+def test_row_256_a_model_that_aliases_lead_round_in_a_circle_is_still_itself() -> None:
+    assert target("gpt-5.4-mini").model == target("gpt-5.4-mini-high").model == "gpt-5.4-mini"
+
+
+def test_the_longest_alias_with_a_star_wins_and_its_suffixes_count() -> None:
+    found = target("claude-3-5-haiku-20241022")
+    assert (found.model, found.effort) == ("gpt-5.4-mini", "low")
+    assert target("claude-haiku-4-5-fast").service_tier == "priority"
+    assert target("claude-opus-4").model == "gpt-5.5"
+
+
+def test_operators_may_point_shipped_names_nowhere() -> None:
+    with pytest.raises(ModelNotFound):
+        resolve("gemini-2.5-pro", models=MODELS, aliases={**SHIPPED_ALIASES, "gemini-*": ""}, default_model="gpt-5.5")
+
+
+def test_a_model_in_the_catalogue_is_never_taken_for_a_pattern() -> None:
+    (found,) = resolve("x-high", models=MODELS, aliases={"*": "gpt-5.4"}, default_model="gpt-5.5")
+    assert found.model == "x-high"
 
 
 @pytest.mark.parametrize("name", ["gpt-9", "o7-preview", "codex-next"])

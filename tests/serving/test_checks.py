@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import threading
+from datetime import timedelta
+from types import SimpleNamespace
+
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.test import override_settings
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from codexproxy.checks import check_setup
 from codexproxy.env import database
+from codexproxy.gateway.snapshot import OllamaBridgeSettings
+from codexproxy.management.commands import doctor
 from codexproxy.management.commands.doctor import diagnose
+from codexproxy.serving.listener_probe import listener_state
+from providers.contract import Secret
 from tests.factories import AccountFactory, ApiKeyFactory
 
 
@@ -84,10 +96,17 @@ def test_the_doctor_says_what_is_missing_on_a_new_machine() -> None:
     assert "problem" not in findings.values()
 
 
+def scheduled(ago: timedelta) -> None:
+    """A task of the worker ran so long ago."""
+    every = IntervalSchedule.objects.create(every=1, period="minutes")
+    PeriodicTask.objects.create(name="x", task="x", interval=every, last_run_at=timezone.now() - ago)
+
+
 @pytest.mark.django_db
 def test_the_doctor_is_content_with_a_working_gateway(admin_user, capsys) -> None:
     AccountFactory()
     ApiKeyFactory()
+    scheduled(timedelta(minutes=1))
 
     call_command("doctor")
 
@@ -104,3 +123,80 @@ def test_the_doctor_fails_when_nothing_can_be_answered() -> None:
         call_command("doctor")
 
     assert exit_.value.code == 1
+
+
+@pytest.mark.django_db
+def test_the_doctor_speaks_json_for_machines(capsys) -> None:
+    call_command("doctor", "--json")
+
+    findings = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"ok", "warning"} == {finding["level"] for finding in findings}
+    assert all(finding["text"].endswith(".") for finding in findings)
+
+
+@pytest.mark.django_db
+def test_the_doctor_notices_a_worker_that_stopped() -> None:
+    scheduled(timedelta(hours=2))
+
+    assert any("Scheduled work last ran" in finding.text for finding in diagnose() if finding.level == "warning")
+
+
+@pytest.mark.django_db
+def test_the_doctor_notices_a_full_disk_and_a_wrong_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=1024))
+    monkeypatch.setattr(doctor.time, "time", lambda: 0.0)
+
+    problems = [finding.text for finding in diagnose() if finding.level == "problem"]
+    assert [text.split()[0] for text in problems] == ["Only", "The"]
+
+
+@pytest.mark.django_db
+def test_the_doctor_asks_the_upstream_only_when_told_to(settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    settings.CODEX_BASE_URL = f"http://127.0.0.1:{port}"
+
+    assert not any("reached" in finding.text for finding in diagnose())
+    assert any("cannot be reached" in finding.text for finding in diagnose(asks_upstream=True))
+
+
+# ---- the listener for Ollama apps, looked at from outside ------------------------------------------------------------
+
+
+def serve_once(answer: bytes) -> int:
+    """Answer one connection; return the port."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with server:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+
+    threading.Thread(target=run, daemon=True).start()
+    return server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "key", "kind"),
+    [
+        (b'HTTP/1.1 404 Not Found\r\n\r\n{"error":"There is nothing at /no-such-path-here."}', "cpx-1", "running"),
+        (b'HTTP/1.1 404 Not Found\r\n\r\n{"error":"There is nothing at /no-such-path-here."}', "", "keyless"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n404 page not found", "cpx-1", "taken"),
+        (b"", "cpx-1", "taken"),
+        (None, "cpx-1", "silent"),
+    ],
+)
+def test_the_listener_is_told_from_others_at_its_port(answer: bytes | None, key: str, kind: str) -> None:
+    if answer is None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+    else:
+        port = serve_once(answer)
+    found = listener_state(OllamaBridgeSettings(enabled=True, host="0.0.0.0", port=port, key=Secret(key)))
+    assert (found.kind, found.address) == (kind, f"http://127.0.0.1:{port}")
+
+
+def test_a_listener_that_is_off_is_not_looked_for() -> None:
+    assert listener_state(OllamaBridgeSettings(port=1)).kind == "off"

@@ -52,6 +52,14 @@ def test_without_rows_everything_is_as_it_was() -> None:
     [
         ("auth.rotation_strategy", "sticky", lambda s: s.rotation_strategy == "sticky"),
         ("model.default", "gpt-5.4-high", lambda s: s.default_model == "gpt-5.4-high"),
+        (
+            "anthropic.hide_empty_thinking",
+            "true",
+            lambda s: s.codec_options["anthropic.hide_empty_thinking"] == "true",
+        ),
+        ("anthropic.hosted_web_search", "true", lambda s: s.codec_options["anthropic.hosted_web_search"] == "true"),
+        ("chat.cursor_overflow_answer", "true", lambda s: s.codec_options["chat.cursor_overflow_answer"] == "true"),
+        ("model.aliases", '{" smart ":"gpt-5.5-high"}', lambda s: s.aliases == {"smart": "gpt-5.5-high"}),
         ("api.timeout_seconds", "90", lambda s: s.first_event_timeout_s == s.idle_timeout_s == 90.0),
         ("ollama.enabled", "yes", lambda s: s.ollama.enabled is True),
         ("ollama.host", "::1", lambda s: s.ollama.host == "::1"),
@@ -74,7 +82,7 @@ def test_a_setting_reaches_the_snapshot_and_can_be_taken_back(
 
 
 def test_every_key_was_tried_above() -> None:
-    assert len(DEFINITIONS) == 9
+    assert len(DEFINITIONS) == 13
 
 
 @pytest.mark.parametrize(
@@ -85,6 +93,15 @@ def test_every_key_was_tried_above() -> None:
         ("api.timeout_seconds", "0"),
         ("api.timeout_seconds", "nan"),
         ("api.timeout_seconds", "soon"),
+        ("anthropic.hide_empty_thinking", "perhaps"),
+        ("model.aliases", "smart"),
+        ("model.aliases", '["smart"]'),
+        ("model.aliases", '{"smart": 1}'),
+        ("model.aliases", '{"": "gpt-5.5"}'),
+        ("model.aliases", '{"a": "gpt-5.5", " a": "gpt-5.4"}'),
+        ("model.aliases", '{"smart": "llama3"}'),
+        ("model.aliases", '{"a": "b", "b": "a"}'),
+        ("model.aliases", '{"%s": "gpt-5.5"}' % ("x" * 300)),
         ("ollama.enabled", "maybe"),
         ("ollama.host", ""),
         ("ollama.host", "a b"),

@@ -25,9 +25,12 @@ _BUDGETS: tuple[tuple[int, str], ...] = (
 def clamp(effort: str | None, known: Sequence[str]) -> str | None:
     """Return the nearest known effort that is not higher, else the lowest known one.
 
-    An empty `known` means any effort is fine. A word outside our order that the model does not list gives None: better
-    the model's default than a refusal.
+    An empty `known` means any effort is fine, except `ultra`: clients' word for max, which no upstream reads
+    (spec/wire.md §1.2). A word outside our order that the model does not list gives None: better the model's default
+    than a refusal.
     """
+    if effort == "ultra" and effort not in known:
+        effort = "max"
     if effort is None or not known or effort in known:
         return effort
     rank = _RANK.get(effort)

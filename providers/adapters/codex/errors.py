@@ -165,7 +165,7 @@ def _model_unsupported(failure: Failure) -> errors.UpstreamError:
     return errors.ModelUnsupported(failure.shown, status=failure.status, code=code, param="model")
 
 
-def _context_length(failure: Failure) -> errors.GatewayError:
+def _context_length(failure: Failure) -> errors.ContextTooLong:
     return errors.ContextTooLong(failure.shown, param=failure.param)
 
 
@@ -214,7 +214,7 @@ BY_CODE: dict[str, Callable[[Failure], errors.GatewayError]] = {
     "previous_response_not_found": _continuation,
 }
 
-BY_STATUS: dict[int, Callable[[Failure], errors.UpstreamError]] = {
+BY_STATUS: dict[int, Callable[[Failure], errors.GatewayError]] = {
     401: _unauthorized,
     402: _rejected("payment"),
     403: _forbidden,

@@ -35,7 +35,7 @@ def gateway(events: Sequence[ev.Event], pieces: int = 0) -> Callable[[httpx2.Req
         opened = CODEC.open_request(request.content, context)
         CODEC.decode_request(opened)
         if request.url.path.endswith("/count_tokens"):
-            return httpx2.Response(200, content=CODEC.count_tokens(opened))  # type: ignore[attr-defined]
+            return httpx2.Response(200, content=CODEC.encode_count(CODEC.countable(opened).estimate()))  # type: ignore[attr-defined]
         if opened.stream:
             encoder = CODEC.encoder(opened)
             data = encoder.heartbeat() + encoder.encode(events[:2]) + encoder.heartbeat() + encoder.encode(events[2:])

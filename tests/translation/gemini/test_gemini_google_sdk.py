@@ -46,7 +46,7 @@ class Gateway:
         try:
             opened = CODEC.open_request(request.content, context)
             if path.endswith(":countTokens"):
-                return httpx.Response(200, content=CODEC.count_tokens(opened))  # type: ignore[attr-defined]
+                return httpx.Response(200, content=CODEC.encode_count(CODEC.countable(opened).estimate()))  # type: ignore[attr-defined]
             self.requests.append(CODEC.decode_request(opened))
             return self._answer(opened, self._answers.pop(0))
         except GatewayError as error:

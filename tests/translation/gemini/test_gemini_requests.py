@@ -510,7 +510,7 @@ def test_image_among_the_modalities_is_a_tool(gemini):
 
 def test_row_174_tokens_are_counted_for_contents_and_for_whole_requests(gemini):
     def count(**body: Any) -> int:
-        return orjson.loads(CODEC.count_tokens(gemini.open("countTokens", **body)))["totalTokens"]
+        return CODEC.countable(gemini.open("countTokens", **body)).estimate()
 
     contents = [said({"text": "word " * 100})]
     plain = count(contents=contents)
@@ -521,7 +521,7 @@ def test_row_174_tokens_are_counted_for_contents_and_for_whole_requests(gemini):
 
 def test_counting_nothing_is_refused(gemini):
     with pytest.raises(GatewayError):
-        CODEC.count_tokens(gemini.open("countTokens", contents=None))
+        CODEC.countable(gemini.open("countTokens", contents=None))
 
 
 # ---- prompt cache --------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from translation.errors import ContextTooLong, RateLimited, UpstreamDisconnected, UpstreamFailed
 from translation.ir import events as ev
@@ -310,9 +311,14 @@ def test_row_080_the_model_is_echoed_as_the_client_wrote_it(chat):
     assert chat.collect([START, STOP], model=model)["model"] == model
 
 
+def switched_on(opened):
+    context = replace(opened.context, options={"chat.cursor_overflow_answer": "true"})
+    return replace(opened, context=context)
+
+
 def test_row_081_cursor_is_told_to_compact(chat):
     error = ContextTooLong("Too long.")
-    opened = chat.open(CURSOR)
+    opened = switched_on(chat.open(CURSOR))
     events = overflow_events(error, opened)
     assert events is not None
     answer = chat.collect(events, CURSOR)
@@ -323,7 +329,8 @@ def test_row_081_cursor_is_told_to_compact(chat):
         "logprobs": None,
         "finish_reason": "stop",
     }
-    assert overflow_events(error, chat.open({"user-agent": "aider"})) is None
+    assert overflow_events(error, switched_on(chat.open({"user-agent": "aider"}))) is None
+    assert overflow_events(error, chat.open(CURSOR)) is None
     assert overflow_events(RateLimited("x"), opened) is None
 
 

@@ -18,7 +18,7 @@ from translation.protocols.anthropic_messages import models as _models
 from translation.protocols.anthropic_messages import request as _request
 from translation.protocols.anthropic_messages import response as _response
 from translation.protocols.anthropic_messages.encoder import MessagesEncoder
-from translation.shared.token_count import estimate_tokens
+from translation.shared.token_count import Countable, countable
 from translation.wire.jsonio import dumps
 
 
@@ -61,9 +61,13 @@ class AnthropicMessages:
         """Write one model."""
         return _models.encode_model(model)
 
-    def count_tokens(self, opened: OpenedRequest) -> bytes:
-        """Answer `count_tokens`. Raises: InvalidRequest, UnsupportedFeature."""
-        return dumps({"input_tokens": estimate_tokens(_request.decode_request(opened))})
+    def countable(self, opened: OpenedRequest) -> Countable:
+        """Return what counts. Raises: InvalidRequest, UnsupportedFeature."""
+        return countable(_request.decode_request(opened))
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Answer `count_tokens`."""
+        return dumps({"input_tokens": tokens})
 
 
 CODEC: Codec = AnthropicMessages()

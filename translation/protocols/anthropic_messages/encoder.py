@@ -236,7 +236,7 @@ class MessagesEncoder:
         return (ending(event) if ending is not None else b"") + self._close_block()
 
     def _stop_reasoning(self, event: ev.BlockStop) -> bytes:
-        if event.proof is None:
+        if event.proof is None or (self._dialect.hides_empty_thinking and not self._is_open):
             return b""
         signature = {"type": "signature_delta", "signature": event.proof.value}
         return self._open_thinking() + self._delta(signature)

@@ -88,7 +88,7 @@ def _decode(opened: OpenedRequest) -> GenerateRequest:
         instructions = read_system(body.get("system"))
     except Misread:
         raise InvalidRequest("`system` must be a string or a list of text blocks.", param="system") from None
-    toolset = read_tools(body.get("tools"))
+    toolset = read_tools(body.get("tools"), hosts_search=_hosts_search(opened.context))
     transcript = Transcript()
     transcript.read(body["messages"])
     choice = body.get("tool_choice")
@@ -112,6 +112,11 @@ def _decode(opened: OpenedRequest) -> GenerateRequest:
             *(f"messages.content.{kind}" for kind in transcript.ignored),
         ),
     )
+
+
+def _hosts_search(context: WireContext) -> bool:
+    """Say whether Claude Code's own search is run upstream: the operator's choice, for Claude Code only (§4.3)."""
+    return bool(context.options.get("anthropic.hosted_web_search")) and _SESSION_HEADER in context.headers
 
 
 # ---- who asks ------------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def _text(block: ContentBlock, dialect: Dialect) -> list[Json]:
 
 def _thinking(block: ContentBlock, dialect: Dialect) -> list[Json]:
     text = "" if dialect.omits_text else shapes.PARAGRAPH.join(block.parts)
-    if not text and block.proof is None:
+    if not text and (block.proof is None or dialect.hides_empty_thinking):
         return []
     signature = block.proof.value if block.proof is not None else ""
     return [{"type": "thinking", "thinking": text, "signature": signature}]

@@ -26,12 +26,14 @@ _ILLEGAL_ID_CHARS = re.compile(r"[^a-zA-Z0-9_-]")
 class Dialect:
     """What one client reads: which kinds of blocks, and under which names."""
 
-    __slots__ = ("_opened", "_visible", "model", "omits_text")
+    __slots__ = ("_opened", "_visible", "hides_empty_thinking", "model", "omits_text")
 
     def __init__(self, opened: OpenedRequest) -> None:
         self._opened = opened
         self.model = opened.model
         self.omits_text = omits_thinking_text(opened)
+        hides = opened.context.options.get("anthropic.hide_empty_thinking")
+        self.hides_empty_thinking = bool(hides) and not self.omits_text
         visible = {"text", "refusal", "tool_call", "image"}
         if shows_thinking(opened):
             visible.add("reasoning")

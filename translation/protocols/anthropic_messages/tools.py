@@ -17,6 +17,7 @@ from translation.shared.fields import Misread, essential, flag, items_of, word
 from translation.wire.jsontypes import is_array, is_object
 
 WEB_SEARCH = "web_search"
+CLIENTS_SEARCH = "WebSearch"
 _MODES: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "any": "required", "none": "none"}
 _KNOBS = ("max_uses", "blocked_domains")
 """Options of a web search that the upstream has no equivalent of."""
@@ -36,8 +37,17 @@ def is_web_search(declaration: Any) -> bool:
     return is_object(declaration) and str(declaration.get("type")).startswith(WEB_SEARCH)
 
 
-def read_tools(declared: Any) -> ToolSet:
-    """Read `tools`; of several with one name the first stays.
+def _is_clients_search(declaration: Any) -> bool:
+    """Say whether a declaration is Claude Code's own `WebSearch`, a function that would ask us again for a search."""
+    if not is_object(declaration) or declaration.get("name") != CLIENTS_SEARCH:
+        return False
+    schema, about = declaration.get("input_schema"), str(declaration.get("description")).lower()
+    properties = schema.get("properties") if is_object(schema) else None
+    return is_object(properties) and "query" in properties and "web" in about and "search" in about
+
+
+def read_tools(declared: Any, *, hosts_search: bool = False) -> ToolSet:
+    """Read `tools`; of several with one name the first stays. With `hosts_search` the upstream runs `WebSearch`.
 
     Raises: Misread naming the tool by the client's own index.
     """
@@ -49,7 +59,7 @@ def read_tools(declared: Any) -> ToolSet:
         try:
             if not is_object(declaration):
                 raise Misread("must be an object.")
-            if is_web_search(declaration):
+            if is_web_search(declaration) or (hosts_search and _is_clients_search(declaration)):
                 searches.add(word(declaration, "name") or WEB_SEARCH)
                 tools.setdefault("\0hosted", _web_search(declaration))
                 dropped.update((f"tools.{key}", None) for key in _KNOBS if declaration.get(key))

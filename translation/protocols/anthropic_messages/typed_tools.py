@@ -1,7 +1,8 @@
 """Anthropic's client tools that are declared by type alone: the input schemas their documentation gives.
 
 The model knows them only by these; names stay the client's. Facts: spec/translation.md §4.3, row 96. Reference:
-https://platform.claude.com/docs/en/agents-and-tools/tool-use (bash, text editor, computer use, memory).
+https://platform.claude.com/docs/en/agents-and-tools/tool-use and the types of Anthropic's SDK 2.12
+(checked 2026-11-23).
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from typing import Any
 
 Schema = dict[str, Any]
 
-_COORDINATE: Schema = {
-    "type": "array",
-    "items": {"type": "integer"},
-    "description": "(x, y): pixels from the left and from the top edge.",
-}
+
+def _pixels(count: int, description: str) -> Schema:
+    return {
+        "type": "array", "items": {"type": "integer"}, "minItems": count, "maxItems": count, "description": description,
+    }  # fmt: skip
+
 
 _BASH = (
     "Run commands in a persistent bash session.",
@@ -27,18 +29,25 @@ _BASH = (
     },
 )
 
+_VIEW_RANGE: Schema = {
+    "type": "array",
+    "items": {"type": "integer"},
+    "minItems": 2,
+    "maxItems": 2,
+    "description": "For `view` of a file: first and last line, from 1; -1 as last line is the end.",
+}
 _EDITOR_PROPERTIES: Schema = {
     "path": {"type": "string", "description": "Path of the file or directory."},
     "file_text": {"type": "string", "description": "For `create`: the content of the new file."},
     "old_str": {"type": "string", "description": "For `str_replace`: the text to replace; must match exactly once."},
-    "new_str": {"type": "string", "description": "For `str_replace`: the new text. For old versions of `insert` too."},
+    "new_str": {"type": "string", "description": "For `str_replace`: the new text."},
     "insert_line": {"type": "integer", "description": "For `insert`: the line after which to insert; 0 is the top."},
     "insert_text": {"type": "string", "description": "For `insert`: the text to insert."},
-    "view_range": {
-        "type": "array",
-        "items": {"type": "integer"},
-        "description": "For `view` of a file: first and last line, from 1; -1 as last line is the end.",
-    },
+    "view_range": _VIEW_RANGE,
+}
+_EARLIER_EDITOR_PROPERTIES: Schema = {
+    **{name: schema for name, schema in _EDITOR_PROPERTIES.items() if name != "insert_text"},
+    "new_str": {"type": "string", "description": "For `str_replace` the new text, for `insert` the text to insert."},
 }
 _MEMORY_PROPERTIES: Schema = {
     **_EDITOR_PROPERTIES,
@@ -63,7 +72,7 @@ def typed_tool(declaration: dict[str, Any]) -> tuple[str, Schema] | None:
         return _editor(kind)
     if kind.startswith("memory_"):
         return _memory()
-    if kind.startswith("computer_"):
+    if kind.startswith("computer_") and not kind.startswith("computer_toolset_"):
         return _computer(kind, declaration)
     return None
 
@@ -80,10 +89,12 @@ def _commands(properties: Schema, commands: tuple[str, ...], required: tuple[str
 
 
 def _editor(kind: str) -> tuple[str, Schema]:
-    """Versions of 2024 and early 2025 could undo; later ones cannot."""
+    """Versions before May 2025 could undo; those before July 2025 took the text to insert as `new_str`."""
     can_undo = kind.startswith(("text_editor_2024", "text_editor_20250124"))
+    is_early = can_undo or kind == "text_editor_20250429"
     commands = ("view", "create", "str_replace", "insert", *(("undo_edit",) if can_undo else ()))
-    return "View, create and edit text files.", _commands(_EDITOR_PROPERTIES, commands, ("command", "path"))
+    properties = _EARLIER_EDITOR_PROPERTIES if is_early else _EDITOR_PROPERTIES
+    return "View, create and edit text files.", _commands(properties, commands, ("command", "path"))
 
 
 def _memory() -> tuple[str, Schema]:
@@ -98,20 +109,21 @@ def _computer(kind: str, declaration: dict[str, Any]) -> tuple[str, Schema]:
     is_first = kind.startswith("computer_2024")
     has_zoom = declaration.get("enable_zoom") is True
     actions = [*_COMPUTER_ACTIONS, *(() if is_first else _LATER_COMPUTER_ACTIONS), *(("zoom",) if has_zoom else ())]
+    keys = "" if is_first else " For clicks and `scroll` the keys held down meanwhile, such as ctrl+shift."
     properties: Schema = {
         "action": {"type": "string", "enum": actions, "description": "What to do."},
-        "coordinate": _COORDINATE,
-        "text": {"type": "string", "description": "For `type` the text, for `key` and `hold_key` the keys."},
+        "coordinate": _pixels(2, "(x, y): pixels from the left and from the top edge."),
+        "text": {"type": "string", "description": f"For `type` the text, for `key` and `hold_key` the keys.{keys}"},
     }
     if not is_first:
         properties |= {
-            "start_coordinate": {**_COORDINATE, "description": "For `left_click_drag`: where to begin."},
+            "start_coordinate": _pixels(2, "For `left_click_drag`: where to begin."),
             "scroll_direction": {"type": "string", "enum": ["up", "down", "left", "right"]},
             "scroll_amount": {"type": "integer", "description": "Clicks of the wheel."},
-            "duration": {"type": "number", "description": "Seconds, for `wait` and `hold_key`."},
+            "duration": {"type": "integer", "description": "Seconds, for `wait` and `hold_key`."},
         }
     if has_zoom:
-        properties["region"] = {**_COORDINATE, "description": "For `zoom`: (x0, y0, x1, y1)."}
+        properties["region"] = _pixels(4, "For `zoom`: (x0, y0, x1, y1).")
     width, height = declaration.get("display_width_px"), declaration.get("display_height_px")
     size = f" The screen has {width}x{height} pixels." if width and height else ""
     return (

@@ -18,7 +18,7 @@ from translation.protocols.gemini.errors import encode_gemini_error
 from translation.protocols.gemini.models import encode_gemini_model, encode_gemini_models
 from translation.protocols.gemini.request import decode_gemini_request, open_gemini_request
 from translation.protocols.gemini.response import encode_gemini_response
-from translation.shared.token_count import estimate_tokens
+from translation.shared.token_count import Countable, countable
 from translation.wire import jsonio
 
 VERSIONS = ("v1beta", "v1", "v1alpha")
@@ -72,9 +72,13 @@ class Gemini:
         """Write one model."""
         return encode_gemini_model(model)
 
-    def count_tokens(self, opened: OpenedRequest) -> bytes:
-        """Answer `countTokens` from an estimate. Raises: InvalidRequest, UnsupportedFeature."""
-        return jsonio.dumps({"totalTokens": estimate_tokens(decode_gemini_request(opened))})
+    def countable(self, opened: OpenedRequest) -> Countable:
+        """Return what counts. Raises: InvalidRequest, UnsupportedFeature."""
+        return countable(decode_gemini_request(opened))
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Answer `countTokens`."""
+        return jsonio.dumps({"totalTokens": tokens})
 
 
 CODEC: Codec = Gemini()

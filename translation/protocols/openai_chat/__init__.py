@@ -11,8 +11,10 @@ from collections.abc import Sequence
 
 from translation.codec import Codec, ModelInfo, OpenedRequest, Route, WireContext, WireError
 from translation.errors import GatewayError
+from translation.ir.events import Event
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
+from translation.protocols.openai_chat.cursor import overflow_events
 from translation.protocols.openai_chat.encoder import ChatStreamEncoder
 from translation.protocols.openai_chat.request import decode_chat_request, open_chat_request
 from translation.protocols.openai_chat.response import encode_chat_response
@@ -52,6 +54,10 @@ class OpenAIChat:
     def encode_error(self, error: GatewayError) -> WireError:
         """Write an error in OpenAI's envelope."""
         return encode_openai_error(error)
+
+    def instead_of(self, error: GatewayError, opened: OpenedRequest) -> list[Event] | None:
+        """Return what Cursor is told of a full context, where the operator wants that."""
+        return overflow_events(error, opened)
 
     def encode_models(self, models: Sequence[ModelInfo], context: WireContext) -> bytes:
         """Write the model list."""

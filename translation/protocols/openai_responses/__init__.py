@@ -36,7 +36,7 @@ from translation.protocols.openai_responses.decoder import ResponsesDecoder
 from translation.protocols.openai_responses.encoder import ResponsesEncoder
 from translation.protocols.openai_responses.names import ORIGIN
 from translation.protocols.openai_responses.tap import ResponsesTap
-from translation.shared.token_count import estimate_tokens
+from translation.shared.token_count import Countable, countable
 from translation.wire.jsonio import dumps
 
 _BASES = ("/v1", "", "/backend-api/codex")
@@ -109,9 +109,12 @@ class ResponsesCodec:
         """Return the tap of one relayed answer."""
         return _compact.CompactTap(opened) if opened.operation == "compact" else ResponsesTap(opened)
 
-    def count_tokens(self, opened: OpenedRequest) -> bytes:
-        """Answer `/responses/input_tokens` with an estimate."""
-        tokens = estimate_tokens(self.decode_request(opened))
+    def countable(self, opened: OpenedRequest) -> Countable:
+        """Return what counts. Raises: InvalidRequest, UnsupportedFeature."""
+        return countable(self.decode_request(opened))
+
+    def encode_count(self, tokens: int) -> bytes:
+        """Answer `/responses/input_tokens`."""
         return dumps({"object": "response.input_tokens", "input_tokens": tokens})
 
     def answer(self, body: bytes, context: WireContext, models: Sequence[ModelInfo]) -> WireAnswer:

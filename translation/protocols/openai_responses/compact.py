@@ -19,6 +19,7 @@ from translation.protocols.openai_responses.errors import error_from_json_body, 
 from translation.protocols.openai_responses.items import clean_input, without_reasoning
 from translation.protocols.openai_responses.names import is_codex_client, is_foreign_proof
 from translation.protocols.openai_responses.reading import read_items
+from translation.protocols.openai_responses.seals import seals_in
 from translation.protocols.openai_responses.tap import ResponsesTap
 from translation.protocols.openai_responses.tools import clean_tools
 from translation.protocols.openai_responses.usage import usage_from_response
@@ -126,12 +127,16 @@ class CompactTap:
         return b""
 
     def collected(self) -> bytes:
-        """See `Tap.collected`."""
+        """See `WholeTap.collected`."""
         if self.error is not None:
             raise self.error
         if self._final is None:
             raise UpstreamDisconnected("The upstream closed the connection before the compaction was complete.")
         return dumps(self._final)
+
+    def seals(self) -> tuple[str, ...]:
+        """See `SealingTap`."""
+        return seals_in(self._final.get("output")) if self._final is not None else ()
 
     def _read(self, data: bytes) -> None:
         payload = tolerant_object(data)

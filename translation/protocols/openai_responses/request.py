@@ -20,6 +20,7 @@ from translation.protocols.openai_responses.compact import is_compact
 from translation.protocols.openai_responses.items import clean_input
 from translation.protocols.openai_responses.names import ORIGIN, is_codex_client
 from translation.protocols.openai_responses.reading import read_items, read_tool_choice, read_tools
+from translation.protocols.openai_responses.seals import seals_in
 from translation.protocols.openai_responses.tools import clean_tool_choice, clean_tools, has_tools
 from translation.shared.anchors import conversation_anchor
 from translation.wire.jsonio import loads_object
@@ -62,6 +63,7 @@ def open_request(body: bytes, context: WireContext) -> OpenedRequest:
         context=context,
         previous_response_id=data.get("previous_response_id") or None,
         operation="compact" if compacts else "respond",
+        seals=seals_in(data.get("input")),
     )
 
 

@@ -27,6 +27,7 @@ from translation.protocols.openai_responses.recovery import (
     sequence_after,
     shown,
 )
+from translation.protocols.openai_responses.seals import seals_in
 from translation.protocols.openai_responses.usage import usage_from_response
 from translation.wire.jsonio import dumps
 from translation.wire.jsontypes import is_array, is_object
@@ -156,6 +157,10 @@ class ResponsesTap:
         if self._final is None:
             raise UpstreamDisconnected("The upstream closed the stream before the answer was complete.")
         return dumps(self._final)
+
+    def seals(self) -> tuple[str, ...]:
+        """See `SealingTap`."""
+        return seals_in(self._final.get("output")) if self._final is not None else ()
 
     def _cut(self, chunk: bytes) -> list[bytes]:
         """Cut into blocks without their blank line; a boundary is searched only where it can be new."""
