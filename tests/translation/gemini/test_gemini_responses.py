@@ -175,6 +175,23 @@ def test_a_refusal_is_text_and_safety(gemini):
     assert gemini.parts(gemini.chunks(events)) == gemini.parts([gemini.collect(events)]) == [{"text": "no"}]
 
 
+def test_what_a_search_found_is_grounding_after_what_the_text_cites(gemini):
+    found = {"queries": ["q"], "sources": [{"url": "https://b"}, {"url": "https://a", "title": "A"}, {"type": "x"}]}
+    search = [ev.BlockStart(index=0, kind="search"), ev.SearchResult(0, found), ev.BlockStop(index=0)]
+    said = [ev.BlockStart(index=1, kind="text"), ev.TextDelta(1, "x"), ev.BlockStop(index=1)]
+    said.insert(2, ev.Citation(1, {"type": "url_citation", "url": "https://a", "title": "Cited"}))
+    metadata = {
+        "webSearchQueries": ["q"],
+        "groundingChunks": [
+            {"web": {"uri": "https://a", "title": "Cited"}},
+            {"web": {"uri": "https://b", "title": ""}},
+        ],
+    }
+    events = answer(search, said)
+    assert gemini.chunks(events)[-1]["candidates"][0]["groundingMetadata"] == metadata
+    assert gemini.collect(events)["candidates"][0]["groundingMetadata"] == metadata
+
+
 def test_row_171_a_picture_keeps_its_type(gemini):
     block: list[ev.Event] = [
         ev.BlockStart(index=0, kind="image"),

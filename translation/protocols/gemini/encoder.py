@@ -86,7 +86,7 @@ class GeminiStreamEncoder:
         if self._is_plain and len(events) == 1:
             event = events[0]
             if type(event) is ev.TextDelta:
-                return self._text_head + _quote(event.text) + self._text_end
+                return self._text_head + jsonio.quote(event.text) + self._text_end
         if self._done:
             return b""
         out: list[bytes] = []
@@ -97,7 +97,7 @@ class GeminiStreamEncoder:
                 out.append(handler(event))
                 if self._done:
                     break
-        return self._opening(b"".join(out))
+        return self._opening(jsonio.one_line(b"".join(out)))
 
     def heartbeat(self) -> bytes:
         """Return blank lines, legal at any time before the end; Google's SDK for Python fails on SSE comments."""
@@ -129,10 +129,10 @@ class GeminiStreamEncoder:
         self._thought = None
         self._grounding.note_text(event.index, event.text)
         if self._proofs:
-            return self._part(b'{"text":' + _quote(event.text))
+            return self._part(b'{"text":' + jsonio.quote(event.text))
         # From here on lone text deltas need nothing but the template, until something other than text happens.
         self._is_plain = self._opened and type(event) is ev.TextDelta and not self._grounding.is_on
-        return self._text_head + _quote(event.text) + self._text_end
+        return self._text_head + jsonio.quote(event.text) + self._text_end
 
     def _on_reasoning(self, event: ev.ReasoningDelta) -> bytes:
         if not self._shows_thoughts or not event.text:
@@ -143,7 +143,7 @@ class GeminiStreamEncoder:
         if self._thought is not None and self._thought != here:
             text = shapes.PARAGRAPH + text
         self._thought = here
-        return self._text_head + _quote(text) + b',"thought":true' + self._text_end
+        return self._text_head + jsonio.quote(text) + b',"thought":true' + self._text_end
 
     def _on_block_start(self, event: ev.BlockStart) -> bytes:
         self._is_plain = False
@@ -223,11 +223,3 @@ class GeminiStreamEncoder:
 
     def _closing(self) -> bytes:
         return b"]" if self._is_array else b""
-
-
-def _quote(text: str) -> bytes:
-    """Encode a text; a lone surrogate, which no UTF-8 can carry, is escaped as the upstream wrote it."""
-    try:
-        return jsonio.encode_text(text)
-    except UnicodeEncodeError:
-        return jsonio.dumps(text)
