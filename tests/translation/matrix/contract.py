@@ -129,10 +129,19 @@ class Column(ABC):
     name: str
     codec: str
     is_relayed = False
-    path = ""
+    requests = ""
+    """The folder of `tests/golden/` that holds real requests of this protocol's clients."""
+    essentials: frozenset[str] = frozenset()
+    """Fields that may be missing or null nowhere: a request makes no sense without them."""
+    data_keys: frozenset[str] = frozenset()
+    """Fields whose values are the user's own (schemas, arguments, metadata): nothing inside them is the protocol's."""
 
     def __init__(self) -> None:
         self.wire = Wire()
+
+    def known_fields(self) -> set[str]:
+        """Return the names of all fields of requests, wherever they stand, as the SDK's types have them."""
+        return set()
 
     @abstractmethod
     def ask(self, *, is_streamed: bool) -> Reading:
@@ -149,6 +158,13 @@ class Column(ABC):
     @abstractmethod
     def ending(self, data: bytes) -> str:
         """Tell how a stream that passed `check` ended: "error" or "finish"."""
+
+    def follow(self, body: dict[str, Any], answer: dict[str, Any], results: list[str], words: str) -> bool:
+        """Continue a conversation in `body` as clients do: the collected answer, a result per call, and the user.
+
+        `words` is "" when only results go back. False when the protocol has no conversations.
+        """
+        return False
 
     def refuses(self, truth: Truth) -> bool:
         """Say whether this protocol has only an error for `truth`."""
@@ -183,7 +199,12 @@ class Column(ABC):
 
     def opened(self, *, is_streamed: bool) -> OpenedRequest:
         """Open the SDK's own request afresh; ids count from the beginning."""
-        body, context = self._requests[is_streamed]
+        body, _ = self._requests[is_streamed]
+        return self.open(body, is_streamed=is_streamed)
+
+    def open(self, body: bytes, *, is_streamed: bool = False) -> OpenedRequest:
+        """Open any body as if the SDK had sent it."""
+        _, context = self._requests[is_streamed]
         fields = {name: getattr(context, name) for name in context.__struct_fields__}
         return self.spoken.open_request(body, WireContext(**{**fields, "ids": counting_ids()}))
 
@@ -211,3 +232,9 @@ def told_by(body: Any) -> str:
     """Return the message of an error envelope as SDKs keep it: `{"error": {"message": …}}`, or only its inside."""
     inside = body.get("error", body) if isinstance(body, dict) else None
     return str(inside.get("message", "")) if isinstance(inside, dict) else ""
+
+
+def fields_of(module: Any) -> set[str]:
+    """Return the fields of all request types (`…Param`, `…Params`) of an SDK's module."""
+    kinds = [kind for name, kind in vars(module).items() if "Param" in name and isinstance(kind, type)]
+    return {name for kind in kinds for name in getattr(kind, "__annotations__", ())}

@@ -10,22 +10,22 @@ from collections.abc import Iterable
 from codexproxy.gateway import lane
 from tests.translation.matrix.contract import Column, Delivered
 from translation import registry
-from translation.codec import Quirks, RelayTarget, Tap
+from translation.codec import OpenedRequest, Quirks, RelayTarget
 from translation.errors import GatewayError
 
 CODEX = RelayTarget(model="gpt-5.5", prompt_cache_key="cp_1", quirks=Quirks(subset=True))
 
 
-def driver(column: Column, *, is_streamed: bool) -> Tap:
-    """Prepare the request of `column` and return what drives its answer."""
+def prepare(column: Column, opened: OpenedRequest) -> lane.Call:
+    """Return the body that leaves for the upstream, and what drives its answer."""
     upstream = registry.get_upstream("openai-responses")
     way = lane.Lane("relay" if column.is_relayed else "translate")
-    return lane.prepare(column.spoken, upstream, column.opened(is_streamed=is_streamed), CODEX, way).driver
+    return lane.prepare(column.spoken, upstream, opened, CODEX, way)
 
 
 def deliver(column: Column, chunks: Iterable[bytes], *, is_streamed: bool) -> Delivered:
     """Feed `chunks` and return what the flow would send: a stream once output began, else a body or an error."""
-    call = driver(column, is_streamed=is_streamed)
+    call = prepare(column, column.opened(is_streamed=is_streamed)).driver
     sent = b"".join([call.feed(chunk) for chunk in chunks]) + call.finish()
     assert call.done, "the driver never ended"
     if is_streamed and call.has_output:

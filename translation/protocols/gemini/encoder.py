@@ -1,7 +1,8 @@
 """Events → `GenerateContentResponse` chunks, as server-sent events or as one JSON array. Deltas are a bytes template.
 
 Calls are sent whole when their block closes. The last chunk has an empty text part, as Google's own has: SDKs drop a
-turn with a chunk of no parts from the chat history. There is no `[DONE]`. Facts: spec/translation.md §7.2, §13.
+turn with a chunk of no parts from the chat history. It carries the proofs that no other part has
+taken along. There is no `[DONE]`. Facts: spec/translation.md §7.2, §13.
 """
 
 from __future__ import annotations
@@ -114,12 +115,12 @@ class GeminiStreamEncoder:
 
     def _part(self, part: bytes) -> bytes:
         """Send one part, given without its closing brace; it carries the proofs of the thoughts before it."""
-        if self._proofs:
-            signature = write_signature(self._proofs)
-            self._proofs = []
-            if signature is not None:
-                part += b',"thoughtSignature":' + jsonio.encode_text(signature)
-        return self._parts_head + part + self._text_end
+        return self._parts_head + self._signed(part) + self._text_end
+
+    def _signed(self, part: bytes) -> bytes:
+        signature = write_signature(self._proofs)
+        self._proofs = []
+        return part if signature is None else part + b',"thoughtSignature":' + jsonio.encode_text(signature)
 
     # ---- one method per event ----------------------------------------------------------------------------------
 
@@ -202,9 +203,9 @@ class GeminiStreamEncoder:
         self._close()
         usage = event.usage or self._usage
         metadata = self._grounding.metadata()
-        candidate = (
-            b'{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"%b","index":0'
-            % (shapes.finish_reason(event.finish_reason, event.raw_reason).encode())
+        candidate = b'{"candidates":[{"content":{"parts":[%b}],"role":"model"},"finishReason":"%b","index":0' % (
+            self._signed(b'{"text":""'),
+            shapes.finish_reason(event.finish_reason, event.raw_reason).encode(),
         )
         if metadata is not None:
             candidate += b',"groundingMetadata":' + jsonio.dumps(metadata)

@@ -9,7 +9,7 @@ import anthropic
 import httpx2
 import orjson
 
-from tests.translation.matrix.contract import Column, Reading, Refused, Said, Truth, sse_frames, told_by
+from tests.translation.matrix.contract import Column, Reading, Refused, Said, Truth, fields_of, sse_frames, told_by
 
 BODY: dict[str, Any] = {
     "model": "claude-of-some-kind",
@@ -34,6 +34,9 @@ DELTAS = {
 class MessagesColumn(Column):
     name = "anthropic_messages"
     codec = "anthropic-messages"
+    requests = "anthropic-messages"
+    essentials = frozenset({"model", "messages", "role", "type", "name", "id", "tool_use_id", "text", "source", "data"})
+    data_keys = frozenset({"input_schema", "input", "metadata", "schema"})
 
     @cached_property
     def sdk(self) -> anthropic.Anthropic:
@@ -44,6 +47,9 @@ class MessagesColumn(Column):
             max_retries=0,
             http_client=httpx2.Client(transport=transport),
         )
+
+    def known_fields(self) -> set[str]:
+        return fields_of(anthropic.types)
 
     def ask(self, *, is_streamed: bool) -> Reading:
         try:
@@ -61,6 +67,8 @@ class MessagesColumn(Column):
             frames.append(orjson.loads(payload))
             assert name.decode() == frames[-1]["type"]
         kinds = [frame["type"] for frame in frames]
+        if kinds == ["error"]:  # what came before has no words in this protocol
+            return
         assert kinds[0] == "message_start" and kinds.count("message_start") == 1
         block = self._walk(frames[1:])
         if kinds[-1] == "error":
@@ -89,6 +97,19 @@ class MessagesColumn(Column):
     def ending(self, data: bytes) -> str:
         return "error" if sse_frames(data)[-1][0] == b"error" else "finish"
 
+    def follow(self, body: dict[str, Any], answer: dict[str, Any], results: list[str], words: str) -> bool:
+        if answer["content"]:
+            body["messages"].append({"role": "assistant", "content": answer["content"]})
+        calls = [block["id"] for block in answer["content"] if block["type"] == "tool_use"]
+        said: list[dict[str, Any]] = [
+            {"type": "tool_result", "tool_use_id": call_id, "content": result}
+            for call_id, result in zip(calls, results, strict=False)
+        ]
+        if words:
+            said.append({"type": "text", "text": words})
+        body["messages"].append({"role": "user", "content": said})
+        return True
+
     def expect(self, truth: Truth) -> Said:
         text = truth.text + truth.refusal
         return Said(
@@ -104,7 +125,7 @@ class MessagesColumn(Column):
         )
 
     def _end(self, truth: Truth) -> str:
-        if truth.refusal:
+        if truth.refusal and not truth.calls and truth.end == "stop":
             return "refusal"
         return "tool_use" if truth.calls and truth.end == "stop" else ENDS[truth.end]
 

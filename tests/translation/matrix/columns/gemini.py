@@ -27,6 +27,12 @@ ENDS = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "content_f
 class GeminiColumn(Column):
     name = "gemini"
     codec = "gemini"
+    requests = "gemini"
+    essentials = frozenset({"contents", "name"})
+    data_keys = frozenset(
+        {"args", "response", "parameters", "responseSchema", "responseJsonSchema", "parametersJsonSchema"}
+        | {"response_schema", "response_json_schema", "parameters_json_schema"}
+    )
 
     @cached_property
     def sdk(self) -> genai.Client:
@@ -34,6 +40,11 @@ class GeminiColumn(Column):
         return genai.Client(
             api_key="k", http_options=types.HttpOptions(base_url="http://gateway.invalid", httpx_client=http)
         )
+
+    def known_fields(self) -> set[str]:
+        kinds = (types.GenerateContentConfig, types.Content, types.Part, types.FunctionDeclaration, types.Tool)
+        fields = {field.alias or name for kind in kinds for name, field in kind.model_fields.items()}
+        return fields | {"generationConfig", "safetySettings", "systemInstruction", "toolConfig", "cachedContent"}
 
     def ask(self, *, is_streamed: bool) -> Reading:
         try:
@@ -52,8 +63,23 @@ class GeminiColumn(Column):
     def ending(self, data: bytes) -> str:
         return "error" if "error" in orjson.loads(sse_frames(data)[-1][1]) else "finish"
 
+    def follow(self, body: dict[str, Any], answer: dict[str, Any], results: list[str], words: str) -> bool:
+        content = answer["candidates"][0]["content"] if "candidates" in answer else {"parts": []}  # blocked
+        if content["parts"]:
+            body["contents"].append(content)
+        calls = [part["functionCall"] for part in content["parts"] if "functionCall" in part]
+        parts: list[dict[str, Any]] = [
+            {"functionResponse": {"id": call["id"], "name": call["name"], "response": {"result": result}}}
+            for call, result in zip(calls, results, strict=False)
+        ]
+        if words:
+            parts.append({"text": words})
+        body["contents"].append({"role": "user", "parts": parts})
+        return True
+
     def expect(self, truth: Truth) -> Said:
-        end = "SAFETY" if truth.refusal else ENDS[truth.end]
+        is_refused = truth.refusal and not truth.calls and truth.end == "stop"
+        end = "SAFETY" if is_refused else ENDS[truth.end]
         return Said(
             text=truth.text + truth.refusal,
             reasoning="\n\n".join(truth.reasoning),
@@ -133,11 +159,11 @@ def read(responses: list[types.GenerateContentResponse]) -> Reading:
     usage = last.usage_metadata.model_dump(exclude_none=True) if last.usage_metadata else None
     said = Said(
         text="".join(part["text"] for part in parts if "text" in part and not part.get("thought")),
-        reasoning="".join(part["text"] for part in parts if part.get("thought")),
+        reasoning="\n\n".join(part["text"] for part in parts if part.get("thought")),
         calls=[(call["name"], call["args"]) for part in parts if (call := part.get("function_call"))],
         images=[_base64(part["inline_data"]["data"]) for part in parts if "inline_data" in part],
         sources=[chunk["web"]["uri"] for chunk in grounding.get("grounding_chunks", ())],
-        proofs=[part["thought_signature"].decode() for part in parts if "thought_signature" in part],
+        proofs=[proof for part in parts for proof in part.get("thought_signature", b"").decode().split()],
         end=end,
         usage=None if usage is None else counts(usage),
     )
@@ -145,7 +171,7 @@ def read(responses: list[types.GenerateContentResponse]) -> Reading:
 
 
 def _join(parts: list[dict[str, Any]], part: dict[str, Any]) -> None:
-    if part.get("text") == "":
+    if part.get("text") == "" and "thought_signature" not in part:
         return
     before = parts[-1] if parts else {}
     if (

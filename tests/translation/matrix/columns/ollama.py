@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import ollama
 import orjson
+from ollama._types import ChatRequest, GenerateRequest
 
 from tests.translation.matrix.contract import MODEL, Column, Reading, Refused, Said, Truth
 
@@ -19,6 +20,9 @@ VOLATILE = ("created_at", "total_duration", "prompt_eval_duration", "eval_durati
 
 class OllamaColumn(Column):
     codec = "ollama"
+    requests = "ollama"
+    essentials = frozenset({"model", "name", "function", "type"})
+    data_keys = frozenset({"parameters", "arguments", "format"})
 
     def __init__(self, name: str, path: str) -> None:
         super().__init__()
@@ -31,6 +35,10 @@ class OllamaColumn(Column):
     @property
     def generates(self) -> bool:
         return self.path == "/api/generate"
+
+    def known_fields(self) -> set[str]:
+        kinds = (ollama.Message, ollama.Tool, ollama.Tool.Function, ollama.Options, ChatRequest, GenerateRequest)
+        return {name for kind in kinds for name in kind.model_fields} - {"model", "prompt"}
 
     def ask(self, *, is_streamed: bool) -> Reading:
         try:
@@ -56,6 +64,17 @@ class OllamaColumn(Column):
 
     def ending(self, data: bytes) -> str:
         return "error" if "error" in orjson.loads(data.split(b"\n")[-2]) else "finish"
+
+    def follow(self, body: dict[str, Any], answer: dict[str, Any], results: list[str], words: str) -> bool:
+        if self.generates:
+            return False
+        message = answer["message"]
+        body["messages"].append(message)
+        for call, result in zip(message.get("tool_calls", ()), results, strict=False):
+            body["messages"].append({"role": "tool", "tool_name": call["function"]["name"], "content": result})
+        if words:
+            body["messages"].append({"role": "user", "content": words})
+        return True
 
     def expect(self, truth: Truth) -> Said:
         calls = [(name, {"input": said} if kind == "custom" else object_of(said)) for kind, name, said in truth.calls]

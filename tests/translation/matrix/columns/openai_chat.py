@@ -9,7 +9,17 @@ import httpx
 import openai
 import orjson
 
-from tests.translation.matrix.contract import MODEL, Column, Reading, Refused, Said, Truth, sse_frames, told_by
+from tests.translation.matrix.contract import (
+    MODEL,
+    Column,
+    Reading,
+    Refused,
+    Said,
+    Truth,
+    fields_of,
+    sse_frames,
+    told_by,
+)
 
 ASKED: list[Any] = [{"role": "user", "content": "hi"}]
 TOOLS: list[Any] = [
@@ -25,6 +35,11 @@ DELTA_KEYS = {
 class ChatColumn(Column):
     name = "openai_chat"
     codec = "openai-chat"
+    requests = "openai-chat"
+    essentials = frozenset(
+        {"model", "messages", "role", "type", "function", "name", "tool_call_id", "image_url", "url", "text"}
+    )
+    data_keys = frozenset({"parameters", "metadata", "logit_bias", "schema"})
 
     @cached_property
     def sdk(self) -> openai.OpenAI:
@@ -35,6 +50,9 @@ class ChatColumn(Column):
             max_retries=0,
             http_client=httpx.Client(transport=transport),
         )
+
+    def known_fields(self) -> set[str]:
+        return fields_of(openai.types.chat) | fields_of(openai.types.shared_params)
 
     def ask(self, *, is_streamed: bool) -> Reading:
         completions = self.sdk.chat.completions
@@ -84,6 +102,15 @@ class ChatColumn(Column):
 
     def ending(self, data: bytes) -> str:
         return "error" if "error" in orjson.loads(sse_frames(data)[-2][1]) else "finish"
+
+    def follow(self, body: dict[str, Any], answer: dict[str, Any], results: list[str], words: str) -> bool:
+        message = answer["choices"][0]["message"]
+        body["messages"].append(message)
+        for call, result in zip(message.get("tool_calls", ()), results, strict=False):
+            body["messages"].append({"role": "tool", "tool_call_id": call["id"], "content": result})
+        if words:
+            body["messages"].append({"role": "user", "content": words})
+        return True
 
     def expect(self, truth: Truth) -> Said:
         return Said(

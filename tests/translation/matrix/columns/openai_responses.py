@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import openai
 
-from tests.translation.matrix.contract import Column, Reading, Refused, Said, Truth, sse_frames, told_by
+from tests.translation.matrix.contract import Column, Reading, Refused, Said, Truth, fields_of, sse_frames, told_by
 
 TERMINALS = {"response.completed", "response.incomplete", "response.failed", "error"}
 ITEM_EVENTS = {"response.output_item.added", "response.output_item.done"}
@@ -22,6 +22,24 @@ INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 class ResponsesColumn(Column):
     codec = "openai-responses"
+    requests = "openai-responses-requests"
+    essentials = frozenset(
+        {
+            "model",
+            "input",
+            "role",
+            "type",
+            "name",
+            "call_id",
+            "output",
+            "arguments",
+            "text",
+            "schema",
+            "url",
+            "parameters",
+        }
+    )
+    data_keys = frozenset({"parameters", "metadata", "schema", "client_metadata"})
 
     def __init__(self, name: str, *, is_relayed: bool) -> None:
         super().__init__()
@@ -36,6 +54,9 @@ class ResponsesColumn(Column):
             max_retries=0,
             http_client=httpx.Client(transport=transport),
         )
+
+    def known_fields(self) -> set[str]:
+        return fields_of(openai.types.responses) | fields_of(openai.types.shared_params)
 
     def ask(self, *, is_streamed: bool) -> Reading:
         body: dict[str, Any] = {"model": "my-model", "input": "hi"}
@@ -60,8 +81,13 @@ class ResponsesColumn(Column):
         kinds = [frame["type"] for frame in frames]
         assert kinds[0] == "response.created" and kinds.count("response.created") == 1
         assert [kind in TERMINALS for kind in kinds] == [False] * (len(kinds) - 1) + [True]
-        assert len({frame["response"]["id"] for frame in frames if "response" in frame}) == 1
-        assert all(frame["response"]["model"] == "my-model" for frame in frames if "response" in frame)
+        told = [
+            frame["response"]
+            for frame in frames
+            if frame["type"] in (*TERMINALS, "response.created") and "response" in frame
+        ]
+        assert len({response["id"] for response in told}) == 1
+        assert all(response["model"] == "my-model" for response in told)
         if not self.is_relayed:  # the relay keeps the upstream's own numbers and order
             assert [frame["sequence_number"] for frame in frames] == list(range(len(frames)))
             self._check_items(frames)
@@ -85,6 +111,18 @@ class ResponsesColumn(Column):
 
     def ending(self, data: bytes) -> str:
         return "error" if sse_frames(data)[-1][0] in (b"response.failed", b"error") else "finish"
+
+    def follow(self, body: dict[str, Any], answer: dict[str, Any], results: list[str], words: str) -> bool:
+        if isinstance(body["input"], str):
+            body["input"] = [{"role": "user", "content": [{"type": "input_text", "text": body["input"]}]}]
+        body["input"] += answer["output"]
+        calls = [item for item in answer["output"] if item["type"] in ("function_call", "custom_tool_call")]
+        for call, result in zip(calls, results, strict=False):
+            output = {"type": f"{call['type']}_output", "call_id": call["call_id"], "output": result}
+            body["input"].append(output)
+        if words:
+            body["input"].append({"role": "user", "content": words})
+        return True
 
     def expect(self, truth: Truth) -> Said:
         return Said(
