@@ -19,6 +19,7 @@ from translation.wire.jsontypes import is_array, is_object
 encode_text = msgspec.json.encode
 """Encode one str as a JSON string, as bytes."""
 
+_LINE_ENDS = tuple((end.encode(), b"\\u%04x" % ord(end)) for end in "\u0085\u2028\u2029")
 MAX_DEPTH = 200
 """Deeper bodies are not conversations; tools' schemas rarely pass 20."""
 
@@ -58,11 +59,27 @@ def dumps(value: Any) -> bytes:
 
 
 def quote(text: str) -> bytes:
-    """Encode one text; a lone surrogate, which no UTF-8 can carry, is escaped as the upstream wrote it."""
-    try:
+    """Encode one text on one line; a lone surrogate, which no UTF-8 can carry, is escaped as the upstream wrote it."""
+    if text.isascii():
         return encode_text(text)
+    try:
+        return one_line(encode_text(text))
     except UnicodeEncodeError:
         return dumps(text)
+
+
+def one_line(data: bytes) -> bytes:
+    """Escape what some clients take for the end of a line: httpx's `iter_lines` also breaks at U+0085 and U+2028-2029.
+
+    The ollama package reads its answers so, and many a script reads server-sent events so. `data` is JSON, where these
+    characters can only stand inside strings.
+    """
+    if data.isascii():
+        return data
+    for raw, escaped in _LINE_ENDS:
+        if raw in data:
+            data = data.replace(raw, escaped)
+    return data
 
 
 def _explain(body: bytes, error: orjson.JSONDecodeError) -> str:

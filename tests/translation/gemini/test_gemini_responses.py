@@ -139,6 +139,19 @@ def test_a_proof_comes_back_to_where_it_was(gemini, proof):
     assert sent[1]["encrypted_content"] == proof and sent[2]["call_id"] == "call_1"
 
 
+def test_a_proof_that_nothing_follows_travels_on_an_empty_text(gemini, proof):
+    events = answer(text(0, "a"), thinking(1, "hm", proof=proof), reason="length")
+    carrier = {"text": "", "thoughtSignature": signature(proof)}
+    assert gemini.chunks(events)[-1]["candidates"][0]["content"]["parts"] == [carrier]
+    assert gemini.collect(events)["candidates"][0]["content"]["parts"] == [{"text": "a"}, carrier]
+
+
+def test_a_search_is_told_also_when_the_answer_was_blocked(gemini):
+    search = [ev.BlockStart(index=0, kind="search"), ev.SearchResult(0, {"query": "q"}), ev.BlockStop(index=0)]
+    (candidate,) = gemini.collect(answer(search, reason="content_filter"))["candidates"]
+    assert (candidate["finishReason"], candidate["groundingMetadata"]) == ("SAFETY", {"webSearchQueries": ["q"]})
+
+
 def test_a_foreign_proof_is_not_given_out(gemini):
     foreign = [ev.BlockStart(index=0, kind="reasoning"), ev.BlockStop(index=0, proof=ev.Proof("anthropic", "x"))]
     assert gemini.parts(gemini.chunks(answer(foreign, text(1, "a")))) == [{"text": "a"}]
@@ -173,6 +186,23 @@ def test_a_refusal_is_text_and_safety(gemini):
     ]  # fmt: skip
     events = answer(block, reason="refusal")
     assert gemini.parts(gemini.chunks(events)) == gemini.parts([gemini.collect(events)]) == [{"text": "no"}]
+
+
+def test_what_a_search_found_is_grounding_after_what_the_text_cites(gemini):
+    found = {"queries": ["q"], "sources": [{"url": "https://b"}, {"url": "https://a", "title": "A"}, {"type": "x"}]}
+    search = [ev.BlockStart(index=0, kind="search"), ev.SearchResult(0, found), ev.BlockStop(index=0)]
+    said = [ev.BlockStart(index=1, kind="text"), ev.TextDelta(1, "x"), ev.BlockStop(index=1)]
+    said.insert(2, ev.Citation(1, {"type": "url_citation", "url": "https://a", "title": "Cited"}))
+    metadata = {
+        "webSearchQueries": ["q"],
+        "groundingChunks": [
+            {"web": {"uri": "https://a", "title": "Cited"}},
+            {"web": {"uri": "https://b", "title": ""}},
+        ],
+    }
+    events = answer(search, said)
+    assert gemini.chunks(events)[-1]["candidates"][0]["groundingMetadata"] == metadata
+    assert gemini.collect(events)["candidates"][0]["groundingMetadata"] == metadata
 
 
 def test_row_171_a_picture_keeps_its_type(gemini):

@@ -166,15 +166,16 @@ def test_a_refusal_is_what_the_model_said(app):
     assert app.lines(events)[0]["message"]["content"] == "no" == app.collect(events)["message"]["content"]
 
 
-def test_a_picture_is_told_in_the_fields_of_its_route(app):
+def test_a_picture_is_shown_by_generate_and_told_by_chat_which_has_no_place_for_it(app):
     block = [
         ev.BlockStart(index=0, kind="image"),
         ev.ImageDelta(0, "cGFydA==", partial=True),
         ev.ImageDelta(0, "d2hvbGU="),
         ev.BlockStop(index=0),
     ]
-    assert app.lines(answer(block))[0]["message"]["images"] == ["d2hvbGU="]
-    assert app.collect(answer(block))["message"]["images"] == ["d2hvbGU="]
+    message = app.lines(answer(block))[0]["message"]
+    assert "made a picture (image/png)" in message["content"] and "images" not in message
+    assert app.collect(answer(block))["message"] == message
     assert app.lines(answer(block), GENERATE)[0]["image"] == "d2hvbGU="
 
 
@@ -221,3 +222,17 @@ def test_an_error_is_one_sentence():
     assert (error.status, error.body) == (429, b'{"error":"Wait a little."}')
     assert error.headers["retry-after"] == "2"
     assert CODEC.encode_error(ModelNotFound("model 'x' not found")).status == 404
+
+
+def test_text_that_clients_take_for_a_line_end_is_escaped(app):
+    """The ollama package reads lines as httpx cuts them: at U+0085, U+2028 and U+2029, too."""
+    events = answer(text("a\u2028b\u2029c\u0085d"))
+    data = app.stream(events)
+    assert len(data.decode().splitlines()) == len(data.split(b"\n")) - 1
+    assert app.parse(data)[0]["message"]["content"] == "a\u2028b\u2029c\u0085d"
+    call = [
+        ev.BlockStart(index=0, kind="tool_call", call_id="call_1", name="f"),
+        ev.ToolCallDelta(0, '{"a":"\u2028"}'),
+        ev.BlockStop(index=0),
+    ]
+    assert len(app.stream(answer(call)).decode().splitlines()) == 2

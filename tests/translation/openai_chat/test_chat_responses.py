@@ -71,6 +71,12 @@ def test_row_054_usage_is_an_extra_chunk_and_null_elsewhere(chat):
     }
 
 
+def test_row_054_usage_that_nobody_counted_is_sent_as_zeros_like_in_a_collected_answer(chat):
+    stop = ev.Stop(finish_reason="stop")
+    *_, usage, _ = chat.chunks([START, *text("a"), stop], stream_options={"include_usage": True})
+    assert usage["choices"] == [] and usage["usage"] == chat.collect([START, *text("a"), stop])["usage"]
+
+
 def test_row_054_usage_of_an_earlier_update_counts(chat):
     events = [START, *text("a"), ev.UsageUpdate(USAGE), ev.Stop(finish_reason="stop")]
     chunks = chat.chunks(events, stream_options={"include_usage": True})

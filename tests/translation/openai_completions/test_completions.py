@@ -166,3 +166,9 @@ def test_the_sdk_reads_both_kinds_of_answer():
         assert whole.choices[0].text == "Hello" and whole.usage is not None and whole.usage.total_tokens == 16
         stream = client.completions.create(model="gpt-5.5", prompt="hi", stream=True)
         assert "".join(chunk.choices[0].text for chunk in stream) == "Hello"
+
+
+def test_usage_that_nobody_counted_is_sent_as_zeros_like_in_a_collected_answer() -> None:
+    events = answer("a", usage=None)
+    last = chunks(events, stream_options={"include_usage": True})[-1]
+    assert last["choices"] == [] and last["usage"] == collected(events)["usage"]

@@ -245,6 +245,19 @@ def test_an_empty_input_becomes_one_empty_user_message(responses):
     ]
 
 
+def test_an_unknown_role_is_somebody_who_talks(send):
+    (item,) = send(input=[{"role": "narrator", "content": "x"}])["input"]
+    assert (item["role"], item["type"]) == ("user", "message")
+
+
+def test_nulls_inside_tools_and_formats_are_absent(send):
+    custom = {"type": "custom", "name": "p", "format": {"type": "text", "syntax": None}, "defer_loading": None}
+    schema = {"type": "json_schema", "name": "x", "schema": {"type": "object"}}
+    sent = send(tools=[custom], text={"format": {**schema, "description": None}})
+    assert sent["tools"] == [{"type": "custom", "name": "p", "format": {"type": "text"}}]
+    assert "description" not in sent["text"]["format"]
+
+
 def test_a_growing_conversation_keeps_the_earlier_input_as_its_prefix(send):
     turns = [
         {"role": "system", "content": "Be nice."},
@@ -406,7 +419,7 @@ def test_explicit_nulls_are_absent(send):
         ({"input": 3}, "input"),
         ({"input": [USER, 3]}, "input[1]"),
         ({"input": [{"content": "x"}]}, "input[0].type"),
-        ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role"),
+        ({"input": [{"type": "message", "role": 3, "content": "x"}]}, "input[0].role"),
         ({"input": [{"role": "user", "content": 3}]}, "input[0].content"),
         ({"input": [{"role": "user", "content": [{"type": "input_text", "text": 3}]}]}, "input[0].content[0].text"),
         ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input[0].content[0]"),

@@ -287,3 +287,27 @@ def test_what_the_upstream_says_of_an_account_is_not_the_clients_affair(response
     assert told.output.count(b"event: response.failed") == 1
     assert b"token_invalidated" not in told.output and b"Sign in" not in told.output
     assert b'"code":"no_available_accounts"' in told.output
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_half_a_frame_at_the_end_of_the_file_is_not_passed_on(responses, script, is_named):
+    """SDKs would fail on its JSON, and never read the failure behind it."""
+    data = script.created().message().text("Hel", "lo").data[:-30]
+    if not is_named:
+        head, _, last = data.rpartition(b"event: ")
+        data = head + last.partition(b"\n")[2]
+    relayed = responses.tap([data])
+    assert [payload["delta"] for name, payload in relayed.frames if name.endswith(".delta")] == ["Hel"]
+    assert relayed.names[-1] == "response.failed" and isinstance(relayed.tap.error, err.UpstreamDisconnected)
+
+
+def test_an_end_under_a_name_that_no_client_knows_becomes_a_failed_response(responses, script):
+    script.created().message().text("Hel").event("response.error", error={"code": "server_error", "message": "gone"})
+    relayed = responses.tap([script.data])
+    assert relayed.names[-1] == "response.failed" and "response.error" not in relayed.names
+    assert relayed.payload("response.failed")["response"]["error"]["message"] == "gone"
+
+
+def test_created_is_said_once(responses, script):
+    relayed = responses.tap([script.created().message().created().text("a").message_done("a").end().data])
+    assert relayed.names.count("response.created") == 1 and relayed.names[0] == "response.created"

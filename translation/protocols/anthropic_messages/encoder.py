@@ -16,6 +16,7 @@ from translation.ir.usage import Usage
 from translation.protocols.anthropic_messages import shapes
 from translation.protocols.anthropic_messages.errors import error_object
 from translation.protocols.anthropic_messages.stage import SerialStage
+from translation.shared.pictures import picture_note
 from translation.wire import jsonio, sse
 
 _Handler = Callable[[Any], bytes]
@@ -249,7 +250,7 @@ class MessagesEncoder:
     def _stop_image(self, event: ev.BlockStop) -> bytes:
         if self._picture is None:
             return b""
-        return self._open_text() + self._text_frame(shapes.image_note(self._picture))
+        return self._open_text() + self._text_frame(picture_note(self._picture))
 
     def _stop_search(self, event: ev.BlockStop) -> bytes:
         """Tell a search as two blocks, once: what was asked, and what was found."""

@@ -12,6 +12,7 @@ from translation.codec import OpenedRequest
 from translation.ir.response import ContentBlock, GenerateResponse
 from translation.protocols.anthropic_messages import shapes
 from translation.protocols.anthropic_messages.shapes import Dialect
+from translation.shared.pictures import picture_note
 from translation.wire import jsonio
 
 Json = dict[str, Any]
@@ -81,7 +82,7 @@ def _tool_use(block: ContentBlock, dialect: Dialect) -> list[Json]:
 
 def _image(block: ContentBlock, dialect: Dialect) -> list[Json]:
     pictures = [picture for picture in block.images if picture.data]
-    return [{"type": "text", "text": shapes.image_note(pictures[-1])}] if pictures else []
+    return [{"type": "text", "text": picture_note(pictures[-1])}] if pictures else []
 
 
 def _search(block: ContentBlock, dialect: Dialect) -> list[Json]:

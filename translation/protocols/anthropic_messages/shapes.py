@@ -144,11 +144,6 @@ def search_id(start: ev.BlockStart, dialect: Dialect) -> str:
     return f"srvtoolu_{_ILLEGAL_ID_CHARS.sub('_', start.item_id) or dialect.mint('')}"
 
 
-def image_note(picture: ev.ImageDelta) -> str:
-    """Return what stands for a picture, which this protocol cannot carry in an answer."""
-    return f"[The model made a picture ({picture.media_type}), which this API cannot show.]"
-
-
 def custom_input(text: str) -> dict[str, Any]:
     """Return the input of a free text call, as an object."""
     return {"input": text}

@@ -1,7 +1,8 @@
 """Events → `GenerateContentResponse` chunks, as server-sent events or as one JSON array. Deltas are a bytes template.
 
 Calls are sent whole when their block closes. The last chunk has an empty text part, as Google's own has: SDKs drop a
-turn with a chunk of no parts from the chat history. There is no `[DONE]`. Facts: spec/translation.md §7.2, §13.
+turn with a chunk of no parts from the chat history. It carries the proofs that no other part has
+taken along. There is no `[DONE]`. Facts: spec/translation.md §7.2, §13.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class GeminiStreamEncoder:
         if self._is_plain and len(events) == 1:
             event = events[0]
             if type(event) is ev.TextDelta:
-                return self._text_head + _quote(event.text) + self._text_end
+                return self._text_head + jsonio.quote(event.text) + self._text_end
         if self._done:
             return b""
         out: list[bytes] = []
@@ -97,7 +98,7 @@ class GeminiStreamEncoder:
                 out.append(handler(event))
                 if self._done:
                     break
-        return self._opening(b"".join(out))
+        return self._opening(jsonio.one_line(b"".join(out)))
 
     def heartbeat(self) -> bytes:
         """Return blank lines, legal at any time before the end; Google's SDK for Python fails on SSE comments."""
@@ -114,12 +115,12 @@ class GeminiStreamEncoder:
 
     def _part(self, part: bytes) -> bytes:
         """Send one part, given without its closing brace; it carries the proofs of the thoughts before it."""
-        if self._proofs:
-            signature = write_signature(self._proofs)
-            self._proofs = []
-            if signature is not None:
-                part += b',"thoughtSignature":' + jsonio.encode_text(signature)
-        return self._parts_head + part + self._text_end
+        return self._parts_head + self._signed(part) + self._text_end
+
+    def _signed(self, part: bytes) -> bytes:
+        signature = write_signature(self._proofs)
+        self._proofs = []
+        return part if signature is None else part + b',"thoughtSignature":' + jsonio.encode_text(signature)
 
     # ---- one method per event ----------------------------------------------------------------------------------
 
@@ -129,10 +130,10 @@ class GeminiStreamEncoder:
         self._thought = None
         self._grounding.note_text(event.index, event.text)
         if self._proofs:
-            return self._part(b'{"text":' + _quote(event.text))
+            return self._part(b'{"text":' + jsonio.quote(event.text))
         # From here on lone text deltas need nothing but the template, until something other than text happens.
         self._is_plain = self._opened and type(event) is ev.TextDelta and not self._grounding.is_on
-        return self._text_head + _quote(event.text) + self._text_end
+        return self._text_head + jsonio.quote(event.text) + self._text_end
 
     def _on_reasoning(self, event: ev.ReasoningDelta) -> bytes:
         if not self._shows_thoughts or not event.text:
@@ -143,7 +144,7 @@ class GeminiStreamEncoder:
         if self._thought is not None and self._thought != here:
             text = shapes.PARAGRAPH + text
         self._thought = here
-        return self._text_head + _quote(text) + b',"thought":true' + self._text_end
+        return self._text_head + jsonio.quote(text) + b',"thought":true' + self._text_end
 
     def _on_block_start(self, event: ev.BlockStart) -> bytes:
         self._is_plain = False
@@ -202,9 +203,9 @@ class GeminiStreamEncoder:
         self._close()
         usage = event.usage or self._usage
         metadata = self._grounding.metadata()
-        candidate = (
-            b'{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"%b","index":0'
-            % (shapes.finish_reason(event.finish_reason, event.raw_reason).encode())
+        candidate = b'{"candidates":[{"content":{"parts":[%b}],"role":"model"},"finishReason":"%b","index":0' % (
+            self._signed(b'{"text":""'),
+            shapes.finish_reason(event.finish_reason, event.raw_reason).encode(),
         )
         if metadata is not None:
             candidate += b',"groundingMetadata":' + jsonio.dumps(metadata)
@@ -223,11 +224,3 @@ class GeminiStreamEncoder:
 
     def _closing(self) -> bytes:
         return b"]" if self._is_array else b""
-
-
-def _quote(text: str) -> bytes:
-    """Encode a text; a lone surrogate, which no UTF-8 can carry, is escaped as the upstream wrote it."""
-    try:
-        return jsonio.encode_text(text)
-    except UnicodeEncodeError:
-        return jsonio.dumps(text)

@@ -12,6 +12,7 @@ from translation.ir.response import ContentBlock, GenerateResponse
 from translation.protocols.gemini import shapes
 from translation.protocols.gemini.generation import wants_thoughts
 from translation.protocols.gemini.signatures import write_signature
+from translation.shared.proofs import CODEX_ORIGIN
 from translation.wire import jsonio
 
 
@@ -22,10 +23,11 @@ def encode_gemini_response(response: GenerateResponse, opened: OpenedRequest) ->
     for block in response.blocks:
         writer.add(block)
         _note(block, grounding)
+    parts, metadata = writer.parts, grounding.metadata()
     reason = shapes.finish_reason(response.finish_reason, response.raw_reason)
     fields: list[bytes] = []
-    if writer.parts or reason != "SAFETY":
-        fields.append(b'"candidates":[' + _candidate(writer.parts, reason, grounding.metadata()) + b"]")
+    if parts or metadata or reason != "SAFETY":
+        fields.append(b'"candidates":[' + _candidate(parts, reason, metadata) + b"]")
     else:  # nothing was said at all
         fields.append(b'"promptFeedback":{"blockReason":"SAFETY"}')
     if response.usage is not None:
@@ -67,6 +69,8 @@ class _Parts:
     def parts(self) -> list[bytes]:
         """Everything so far."""
         self._flush_thoughts()
+        if any(proof.origin == CODEX_ORIGIN for proof in self._proofs):
+            self._write(b'{"text":""')  # what is proved was said last: nothing else can carry it
         return self._written
 
     def add(self, block: ContentBlock) -> None:

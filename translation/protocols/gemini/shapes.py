@@ -92,7 +92,7 @@ def inline_data(picture: ev.ImageDelta) -> bytes:
 class Grounding:
     """Where an answer's words come from. Offsets are in bytes, so texts are kept where a search may happen."""
 
-    __slots__ = ("_citations", "_queries", "_texts", "is_on")
+    __slots__ = ("_citations", "_queries", "_sources", "_texts", "is_on")
 
     def __init__(self, opened: OpenedRequest) -> None:
         tools = listed(get(opened.body, "tools"))
@@ -100,6 +100,7 @@ class Grounding:
         self._texts: dict[int, list[str]] = {}
         self._queries: dict[str, None] = {}
         self._citations: list[tuple[int, dict[str, Any]]] = []
+        self._sources: dict[str, str] = {}
 
     def note_text(self, index: int, text: str) -> None:
         """Remember what the block `index` said."""
@@ -107,12 +108,17 @@ class Grounding:
             self._texts.setdefault(index, []).append(text)
 
     def note_search(self, action: dict[str, Any]) -> None:
-        """Remember what was searched for."""
+        """Remember what was searched for, and what was found."""
         queries = action.get("queries")
         found = [*queries] if is_array(queries) else []
         for query in [action.get("query"), *found]:
             if isinstance(query, str) and query:
                 self._queries[query] = None
+        sources = action.get("sources")
+        for source in sources if is_array(sources) else ():
+            url = source.get("url") if is_object(source) else None
+            if isinstance(url, str) and url:
+                self._sources.setdefault(url, str(source.get("title") or ""))
 
     def note_citation(self, index: int, data: dict[str, Any]) -> None:
         """Remember a source."""
@@ -121,11 +127,13 @@ class Grounding:
 
     def metadata(self) -> dict[str, Any] | None:
         """Return `groundingMetadata`, or None when nothing was searched or cited."""
-        if not (self._queries or self._citations):
+        if not (self._queries or self._citations or self._sources):
             return None
         titles: dict[str, str] = {}
         for _, data in self._citations:
             titles.setdefault(data["url"], str(data.get("title") or ""))
+        for url, title in self._sources.items():  # after those that are cited, which supports point at
+            titles.setdefault(url, title)
         positions = {url: index for index, url in enumerate(titles)}
         texts = {index: "".join(pieces) for index, pieces in sorted(self._texts.items())}
         supports = [_support(index, data, positions[data["url"]], texts) for index, data in self._citations]

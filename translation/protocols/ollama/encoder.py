@@ -87,7 +87,7 @@ class OllamaStreamEncoder:
             out.append(handler(event))
             if self._done:
                 break
-        return b"".join(out)
+        return jsonio.one_line(b"".join(out))
 
     def heartbeat(self) -> bytes:
         """Return a line that says nothing: this framing has no comments."""
@@ -100,7 +100,7 @@ class OllamaStreamEncoder:
     # ---- one method per event ----------------------------------------------------------------------------------
 
     def _on_text(self, event: ev.TextDelta | ev.RefusalDelta) -> bytes:
-        return self._content_head + _quote(event.text) + self._tail
+        return self._content_head + jsonio.quote(event.text) + self._tail
 
     def _on_reasoning(self, event: ev.ReasoningDelta) -> bytes:
         if not self._shape.shows_thinking:
@@ -111,7 +111,7 @@ class OllamaStreamEncoder:
             if self._paragraph is not None:
                 text = shapes.PARAGRAPH + text
             self._paragraph = here
-        return self._thinking_head + _quote(text) + self._tail
+        return self._thinking_head + jsonio.quote(text) + self._tail
 
     def _on_block_start(self, event: ev.BlockStart) -> bytes:
         if event.kind == "tool_call":
@@ -143,7 +143,7 @@ class OllamaStreamEncoder:
     def _on_image(self, event: ev.ImageDelta) -> bytes:
         if event.partial or not event.data:
             return b""
-        return self._line({"content": "", "images": [event.data]})
+        return self._line(self._shape.picture(event))
 
     def _line(self, fields: dict[str, Any]) -> bytes:
         return self._line_head + jsonio.dumps({**self._shape.said(fields), "done": False})[1:] + b"\n"
@@ -166,11 +166,3 @@ class OllamaStreamEncoder:
     def _on_error(self, event: ev.Error) -> bytes:
         self._done = True
         return error_body(event.error) + b"\n"
-
-
-def _quote(text: str) -> bytes:
-    """Encode a text; a lone surrogate, which no UTF-8 can carry, is escaped as the upstream wrote it."""
-    try:
-        return jsonio.encode_text(text)
-    except UnicodeEncodeError:
-        return jsonio.dumps(text)

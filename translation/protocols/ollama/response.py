@@ -25,18 +25,25 @@ def encode_ollama_response(response: GenerateResponse, opened: OpenedRequest) ->
 
 
 def _said(blocks: tuple[ContentBlock, ...], shape: shapes.Shape) -> dict[str, Any]:
-    fields: dict[str, Any] = {"content": "".join(block.text for block in blocks if block.kind in ("text", "refusal"))}
+    told: list[str] = []
+    images: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for block in blocks:
+        if block.kind in ("text", "refusal"):
+            told.append(block.text)
+        elif block.kind == "tool_call":
+            call = shapes.tool_call(block.start, block.text, len(calls))
+            calls += [call] if call is not None else []
+        for image in block.images:
+            picture: dict[str, Any] = shape.picture(image) if image.data else {}
+            told.append(picture.get("content", ""))
+            images += picture.get("images", [])
+    fields: dict[str, Any] = {"content": "".join(told)}
     thinking = shapes.PARAGRAPH.join(part for block in blocks if block.kind == "reasoning" for part in block.parts)
     if thinking and shape.shows_thinking:
         fields["thinking"] = thinking
-    images = [image.data for block in blocks for image in block.images if image.data]
     if images:
         fields["images"] = images
-    calls: list[dict[str, Any]] = []
-    for block in blocks:
-        call = shapes.tool_call(block.start, block.text, len(calls)) if block.kind == "tool_call" else None
-        if call is not None:
-            calls.append(call)
     if calls:
         fields["tool_calls"] = calls
     return fields

@@ -12,6 +12,7 @@ from translation.codec import OpenedRequest, WireContext
 from translation.ir import events as ev
 from translation.ir.usage import Usage
 from translation.protocols.ollama.names import timestamp
+from translation.shared.pictures import picture_note
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_object
 
@@ -37,6 +38,15 @@ class Shape:
     def is_generate(context: WireContext) -> bool:
         """Say whether the request came by /api/generate."""
         return context.path == GENERATE_PATH
+
+    def picture(self, picture: ev.ImageDelta) -> dict[str, Any]:
+        """Return the fields that tell of a picture: `image` has a place in generate's answers only.
+
+        Ollama's package for Python fails on a chat answer with `images`.
+        """
+        if self.generates:
+            return {"content": "", "images": [picture.data]}
+        return {"content": picture_note(picture)}
 
     def said(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Return the part of a line that holds what the model said; `fields` has `content` and more."""

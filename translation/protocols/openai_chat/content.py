@@ -111,6 +111,9 @@ def _unwrap(content: str) -> tuple[Part, ...]:
     return parts if any(isinstance(part, ImagePart) for part in parts) else ()
 
 
+_MEDIA = frozenset({"video", "video_url", "input_video"})
+
+
 def _is_part(part: Any) -> bool:
     return isinstance(part, str) or (is_object(part) and part.get("type") in _READERS)
 
@@ -128,9 +131,15 @@ def _read_part(part: Any) -> Part | None:
         return _read_text(part)
     if kind is None:
         raise Misread("is missing.", "type")
-    raise Misread(
-        f"has the type {kind!r}, which is not supported.", "type", code="unsupported_content", kind=UnsupportedFeature
-    )
+    if kind in _MEDIA:  # to leave out what the question is about would be worse than to refuse
+        raise Misread(
+            f"has the type {kind!r}, which is not supported.",
+            "type",
+            code="unsupported_content",
+            kind=UnsupportedFeature,
+        )
+    # A block type nobody told us about: its text is kept, newer clients must not be refused.
+    return _read_text(part) if isinstance(part.get("text"), str) else None
 
 
 def _read_text(part: dict[str, Any]) -> Part | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from translation.codec import OpenedRequest
 from translation.ir import events as ev
-from translation.ir.usage import Usage
+from translation.ir.usage import NO_USAGE, Usage
 from translation.protocols.openai_chat import shapes
 from translation.protocols.openai_chat.request import wants_usage
 from translation.shared.openai_errors import error_object
@@ -131,10 +131,10 @@ class ChatStreamEncoder:
     def _on_text(self, event: ev.TextDelta) -> bytes:
         text = event.text
         self._text_chars += len(text)
-        return self._content_head + _quote(text) + self._choice_end
+        return self._content_head + jsonio.quote(text) + self._choice_end
 
     def _on_refusal(self, event: ev.RefusalDelta) -> bytes:
-        return self._delta_head + b'{"refusal":' + _quote(event.text) + self._choice_end
+        return self._delta_head + b'{"refusal":' + jsonio.quote(event.text) + self._choice_end
 
     def _on_reasoning(self, event: ev.ReasoningDelta) -> bytes:
         text = event.text
@@ -143,13 +143,13 @@ class ChatStreamEncoder:
             if self._paragraph is not None:
                 text = shapes.PARAGRAPH + text
             self._paragraph = here
-        return self._delta_head + b'{"reasoning_content":' + _quote(text) + self._choice_end
+        return self._delta_head + b'{"reasoning_content":' + jsonio.quote(text) + self._choice_end
 
     def _on_arguments(self, event: ev.ToolCallDelta) -> bytes:
         frame = self._calls.get(event.index)
         if frame is None:
             return b""
-        return frame[0] + _quote(event.text) + frame[1]
+        return frame[0] + jsonio.quote(event.text) + frame[1]
 
     def _on_block_start(self, event: ev.BlockStart) -> bytes:
         self._starts[event.index] = event
@@ -217,8 +217,8 @@ class ChatStreamEncoder:
             event.finish_reason, has_calls=bool(self._calls), stop_sequence=event.stop_sequence
         )
         out += self._delta_head + b'{},"finish_reason":"%b"}]%b}\n\n' % (reason.encode(), self._usage_null)
-        usage = event.usage or self._usage
-        if self._has_usage and usage is not None:
+        if self._has_usage:  # asked for is asked for: also when the upstream counted nothing
+            usage = event.usage or self._usage or NO_USAGE
             out += self._head + b'[],"usage":' + jsonio.dumps(shapes.usage_object(usage)) + b"}\n\n"
         self._done = True
         return out + sse.DONE
@@ -226,11 +226,3 @@ class ChatStreamEncoder:
     def _on_error(self, event: ev.Error) -> bytes:
         self._done = True
         return sse.frame(b"", jsonio.dumps({"error": error_object(event.error)})) + sse.DONE
-
-
-def _quote(text: str) -> bytes:
-    """Encode a text; a lone surrogate, which no UTF-8 can carry, is escaped as the upstream wrote it."""
-    try:
-        return jsonio.encode_text(text)
-    except UnicodeEncodeError:
-        return jsonio.dumps(text)

@@ -57,9 +57,8 @@ class Transcript:
         if not is_object(message):
             raise Misread("must be an object with `role` and `content`.")
         role = essential(message.get("role"), str, "role", "a string")
-        reader = self._ROLES.get(role)
-        if reader is None:
-            raise Misread(f"is {role!r}; supported roles are {', '.join(self._ROLES)}.", "role")
+        # A role nobody told us about is somebody who talks to the model: newer clients must not be refused.
+        reader = self._ROLES.get(role, Transcript._user)
         reader(self, message)
 
     def close(self) -> None:

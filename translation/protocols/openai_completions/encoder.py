@@ -62,7 +62,7 @@ class CompletionStreamEncoder:
         return b"" if self._done else sse.COMMENT_PING
 
     def _on_text(self, event: ev.TextDelta | ev.RefusalDelta) -> bytes:
-        return self._text_head + _quote(event.text) + self._tail
+        return self._text_head + jsonio.quote(event.text) + self._tail
 
     def _on_usage(self, event: ev.UsageUpdate) -> bytes:
         self._usage = event.usage
@@ -72,8 +72,8 @@ class CompletionStreamEncoder:
         self._done = True
         ending = jsonio.dumps([_choice("", event.finish_reason)])
         out = self._head + ending + self._usage_null + b"}\n\n"
-        usage = event.usage or self._usage
-        if self._has_usage and usage is not None:
+        if self._has_usage:  # asked for is asked for: also when the upstream counted nothing
+            usage = event.usage or self._usage or NO_USAGE
             out += self._head + b'[],"usage":' + jsonio.dumps(_usage(usage)) + b"}\n\n"
         return out + sse.DONE
 
@@ -107,11 +107,3 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
-
-
-def _quote(text: str) -> bytes:
-    """Encode a text; a lone surrogate, which no UTF-8 can carry, is escaped as the upstream wrote it."""
-    try:
-        return jsonio.encode_text(text)
-    except UnicodeEncodeError:
-        return jsonio.dumps(text)

@@ -131,12 +131,12 @@ def _message(item: Item, path: str, rules: Rules) -> list[Item]:
     role = item.get("role")
     if role in ("tool", "function"):
         return _chat_result(item, path, rules)
-    if role not in ("user", "assistant", "developer", "system"):
-        raise InvalidRequest(
-            f"`{path}.role` must be user, assistant, developer or system.", param=f"{path}.role", code="invalid_value"
-        )
+    if not isinstance(role, str):
+        raise InvalidRequest(f"`{path}.role` must be a string.", param=f"{path}.role", code="invalid_value")
     kept = _picked(item, "message", ("role", "content", "phase", "status"), rules)
-    if role == "system" and not rules.is_official:
+    if role not in ("user", "assistant", "developer", "system"):
+        kept["role"] = "user"  # a role nobody told us about is somebody who talks to the model
+    elif role == "system" and not rules.is_official:
         kept["role"] = "developer"
     kept["content"] = clean_content(item.get("content"), role, f"{path}.content")
     calls = _chat_calls(item, path, rules) if role == "assistant" else []

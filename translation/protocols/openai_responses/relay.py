@@ -58,7 +58,7 @@ def relay_request(opened: OpenedRequest, target: RelayTarget) -> bytes:
         "include": options.wire_include(body.get("include") or [], reasoning),
         "service_tier": options.wire_tier(_text(body.get("service_tier")), target.service_tier, target.quirks),
         "prompt_cache_key": target.prompt_cache_key,
-        "text": _without_nulls(body.get("text")),
+        "text": _text_options(body.get("text")),
         "client_metadata": options.wire_metadata(body.get("client_metadata")),
     }
     if not target.quirks.subset:
@@ -75,6 +75,13 @@ def _reasoning(asked: Any, target: RelayTarget) -> dict[str, Any] | None:
     if effort is not None:
         reasoning = {"effort": effort, **reasoning}
     return reasoning or None
+
+
+def _text_options(asked: Any) -> dict[str, Any] | None:
+    text = _without_nulls(asked)
+    if text is not None and is_object(text.get("format")):
+        text["format"] = _without_nulls(text["format"])
+    return text
 
 
 def _without_nulls(value: Any) -> dict[str, Any] | None:

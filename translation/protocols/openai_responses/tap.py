@@ -123,7 +123,7 @@ class ResponsesTap:
             return b""
         rest = b"".join(self._pending).strip(b"\n")
         self._pending.clear()
-        passed = self.feed(rest + b"\n\n") if rest else b""
+        passed = self.feed(rest + b"\n\n") if rest and not _is_cut(rest) else b""
         if self.done:
             return passed
         if not self._is_open and self._odd:
@@ -235,6 +235,8 @@ class ResponsesTap:
             out.append(block)
 
     def _opening(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
+        if self._is_open and name == b"response.created":
+            return  # said once, by the upstream or by us
         payload = tolerant_object(data)
         response = payload.get("response") if payload is not None else None
         if payload is not None and is_object(response):
@@ -294,9 +296,10 @@ class ResponsesTap:
         if is_object(response):
             self.usage = usage_from_response(response)
             self._learn_id(response)
-        if not self._is_open or isinstance(self.error, AccountRejected):
-            # Too early for a frame of its own: the flow answers with a status, unless it has already answered. And
-            # what the upstream says of an account is the operator's affair: a client would sign in again for it.
+        if not self._is_open or name == b"response.error" or isinstance(self.error, AccountRejected):
+            # Too early for a frame of its own: the flow answers with a status, unless it has already answered. Or a
+            # name that no client knows as an end. Or what the upstream says of an account, which is the operator's
+            # affair: a client would sign in again for it.
             self.done = False
             self._append_failure(self.error, out)
             return
@@ -356,6 +359,12 @@ class ResponsesTap:
         b"response.error": _failure,
         b"error": _failure,
     }
+
+
+def _is_cut(block: bytes) -> bool:
+    """Tell whether a frame broke off in the middle: clients would fail on its JSON instead of reading the failure."""
+    parsed = parse_frame(block)
+    return parsed is not None and bool(parsed[0] or sniff_name(parsed[1])) and tolerant_object(parsed[1]) is None
 
 
 def _typed_name(data: bytes) -> bytes:

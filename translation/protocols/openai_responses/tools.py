@@ -1,7 +1,8 @@
 """Clean-up of a client's `tools` and `tool_choice`, and what about them only the translate lane can carry.
 
 Entries are forwarded as they are (models with reserved tools compare them structurally); only preview names and
-chat-style nesting are rewritten. Facts: spec/translation.md §4.3-4.6, §8.1, rows 191, 195; spec/wire.md §3.4.
+chat-style nesting are rewritten, and nulls left out. Facts: spec/translation.md §4.3-4.6, §8.1, rows 191, 195;
+spec/wire.md §3.4.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ def _clean_tool(tool: Any, path: str) -> dict[str, Any]:
         nested = tool.get(kind)
         if is_object(nested) and "name" not in tool:
             tool = {"type": kind, **nested}
+    tool = _without_nulls(tool)
+    if is_object(tool.get("format")):
+        tool = {**tool, "format": _without_nulls(tool["format"])}
     kind = tool.get("type")
     if not isinstance(kind, str):
         raise InvalidRequest(f"`{path}.type` must be a string.", param=f"{path}.type", code="invalid_type")
@@ -42,6 +46,12 @@ def _clean_tool(tool: Any, path: str) -> dict[str, Any]:
     if kind.startswith("web_search_preview"):
         return {**tool, "type": "web_search"}
     return tool
+
+
+def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+    if None not in value.values():
+        return value
+    return {key: item for key, item in value.items() if item is not None}
 
 
 def clean_tool_choice(choice: Any) -> Any:
