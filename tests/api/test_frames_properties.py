@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import orjson
@@ -27,7 +28,11 @@ def frames_of(story: Story, sizes: list[int]) -> tuple[list[dict[str, Any]], lis
 
     async def run() -> bool:
         client = FrameClient(
-            FrameSender(send), lambda *final: finals.append(final), lambda headers: None, shows_metadata=False
+            FrameSender(send),
+            lambda *final: finals.append(final),
+            lambda headers: None,
+            shows_metadata=False,
+            clock=time.time,
         )
         blocks = story.data.split(b"\n\n")[:-1]
         while blocks:

@@ -97,7 +97,7 @@ class ChatStreamEncoder:
             try:
                 return self._content_head + jsonio.encode_text(text) + self._choice_end
             except UnicodeEncodeError:
-                return self._content_head + _quote(text) + self._choice_end
+                return self._content_head + jsonio.quote(text) + self._choice_end
         out: list[bytes] = []
         handlers = self._handlers
         for event in events:
