@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from accounts import quota
 from accounts.fields import UnreadableSecret
 from accounts.models import Account, AccountStatus, ApiKey
 from accounts.values import AccountView, ApiKeyView
@@ -57,6 +58,7 @@ def _account_view(row: Account) -> AccountView:
         request_count=row.request_count,
         last_used_at=_unix(row.last_used_at) or 0.0,
         window_reset_at=window_reset_at(row.quota),
+        quota=quota.load(row.quota),
     )
 
 
@@ -68,10 +70,10 @@ def _unusable_reason(row: Account) -> str:
     return "" if row.access_token or row.refresh_token else "it has no token; log in again"
 
 
-def window_reset_at(quota: Any) -> float | None:
+def window_reset_at(stored: Any) -> float | None:
     """Return when the plan's short window resets, as the last report said; None when it did not say."""
     try:
-        value = quota["windows"]["codex"]["primary"]["reset_at"]
+        value = stored["windows"]["codex"]["primary"]["reset_at"]
     except (KeyError, TypeError):
         return None
     return float(value) if isinstance(value, int | float) else None

@@ -99,12 +99,21 @@ class QuotaWindow(Struct, frozen=True, kw_only=True):
 
 
 class RateLimits(Struct, frozen=True, kw_only=True):
-    """What an answer said about limits, per limit id; `codex` is the plan's own bucket."""
+    """What an answer said about limits, per limit id (bucket); `codex` is the plan's own, `names` are for people.
+
+    `blocked` and `allowed` are the buckets of which the upstream said so in words. `is_whole`: it told everything it
+    knows, so a bucket it does not name is gone, and one it allows is open again whatever was known before.
+    """
 
     plan: str | None = None
     active_limit: str | None = None
     windows: Mapping[str, Mapping[str, QuotaWindow]] = {}
+    names: Mapping[str, str] = {}
+    blocked: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
     credits: Mapping[str, Any] = {}
+    reset_credits: int | None = None
+    is_whole: bool = False
 
 
 class Provider(Protocol):
