@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from accounts import quota
+from accounts import quota, quota_rows
 from accounts.fields import UnreadableSecret
 from accounts.models import Account, AccountStatus, ApiKey
+from accounts.quota import Quota
 from accounts.values import AccountView, ApiKeyView
 from providers.contract import Credential, Secret
 
@@ -36,6 +37,7 @@ def load_keys() -> dict[bytes, ApiKeyView]:
 
 def _account_view(row: Account) -> AccountView:
     reason = _unusable_reason(row)
+    known = quota.load(row.quota)
     return AccountView(
         id=row.id,
         provider=row.provider,
@@ -53,12 +55,12 @@ def _account_view(row: Account) -> AccountView:
         max_concurrency=row.max_concurrency or DEFAULT_MAX_CONCURRENCY,
         token_expires_at=_unix(row.token_expires_at),
         has_refresh_token=bool(row.refresh_token),
-        cooling_until=_unix(row.cooling_until) or 0.0,
+        cooling_until=_own_rest(row, known),
         cooling_reason=row.cooling_reason,
         request_count=row.request_count,
         last_used_at=_unix(row.last_used_at) or 0.0,
         window_reset_at=window_reset_at(row.quota),
-        quota=quota.load(row.quota),
+        quota=known,
     )
 
 
@@ -68,6 +70,16 @@ def _unusable_reason(row: Account) -> str:
     if isinstance(row.access_token, UnreadableSecret):
         return "its tokens cannot be decrypted; put the old key back into ENCRYPTION_KEYS"
     return "" if row.access_token or row.refresh_token else "it has no token; log in again"
+
+
+def _own_rest(row: Account, known: Quota) -> float:
+    """Return until when the whole account rests; a rest that only repeats a used-up limit is the quota's to tell.
+
+    So that a model with a limit of its own is still served, and exhausted accounts when the operator wants them used.
+    """
+    until = _unix(row.cooling_until) or 0.0
+    end = quota.exhausted_until(known, quota_rows.ANY_MODEL, 0.0)
+    return 0.0 if end is not None and until <= end + quota_rows.SAME_MOMENT_S else until
 
 
 def window_reset_at(stored: Any) -> float | None:

@@ -80,6 +80,11 @@ def relevant_buckets(quota: Quota, model: str) -> tuple[str, ...]:
     return (PLAN_BUCKET, REVIEW_BUCKET) if bucket == PLAN_BUCKET else (bucket,)
 
 
+def rest_key(account_id: str, bucket: str) -> str:
+    """Return the key under which the shared state lets one bucket of an account rest."""
+    return f"{account_id}:{bucket}"
+
+
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 

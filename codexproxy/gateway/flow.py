@@ -27,7 +27,7 @@ from codexproxy.gateway.tokenizer import Tokenizer
 from codexproxy.gateway.types import ClientRequest, ClientStream, Refresher
 from providers import routing
 from providers.adapters.codex import conversation_key
-from providers.contract import Conversation, Provider, Target, Transport
+from providers.contract import Conversation, Provider, RateLimits, Target, Transport
 from stats.meter import UsageQueue
 from translation import errors, registry
 from translation.codec import Codec, OpenedRequest, RelayTarget, SealingTap, WireContext
@@ -227,7 +227,7 @@ class _GenerateCall:
                 if self.record.attempts >= settings.max_attempts:
                     step = retry.FAIL
                 if step.action is not retry.Action.REFRESH:
-                    await gateway.pool.report(lease.account, error, now=gateway.clock())
+                    await gateway.pool.report(lease.account, error, now=gateway.clock(), model=target.model)
                 if isinstance(error, errors.ModelUnsupported):
                     await gateway.pool.mark_unsupported(lease.account, target.model, now=gateway.clock())
             finally:
@@ -262,6 +262,7 @@ class _GenerateCall:
             conversation=conversation,
             exclude=exclude,
             now=now,
+            skips_exhausted=self.snapshot.settings.skip_exhausted,
         )
 
     async def _attempt(
@@ -314,7 +315,7 @@ class _GenerateCall:
             now = gateway.clock()
             limits = provider.limits(upstream.headers, now)
             if limits is not None:
-                gateway.on_report(AccountReport(account_id=account.id, limits=limits, limits_at=now))
+                self._learn(account, limits, now)
             if upstream.status != 200:
                 body = await pump.read_error_body(upstream, MAX_ERROR_BODY_BYTES)
                 raise provider.classify(upstream.status, upstream.headers, body, gateway.clock())
@@ -345,6 +346,10 @@ class _GenerateCall:
             self.record.usage = call.driver.usage
             if upstream is not None:
                 await upstream.close()
+
+    def _learn(self, account: AccountView, limits: RateLimits, now: float) -> None:
+        self.gateway.pool.learn(account, limits, now=now)
+        self.gateway.on_report(AccountReport(account_id=account.id, limits=limits, limits_at=now))
 
     def _on_output(self) -> None:
         if not self.has_output:
