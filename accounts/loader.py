@@ -27,7 +27,7 @@ _UNUSABLE = {
 def load_accounts() -> tuple[AccountView, ...]:
     """Return every account, oldest first. One query."""
     rows = Account.objects.defer("id_token").order_by("created_at", "id")
-    return tuple(_account_view(row) for row in rows)
+    return tuple(account_view(row) for row in rows)
 
 
 def load_keys() -> dict[bytes, ApiKeyView]:
@@ -35,7 +35,8 @@ def load_keys() -> dict[bytes, ApiKeyView]:
     return {bytes(row.digest): _key_view(row) for row in ApiKey.objects.select_related("user")}
 
 
-def _account_view(row: Account) -> AccountView:
+def account_view(row: Account) -> AccountView:
+    """Return what the hot path sees of a row, live token and exit included."""
     reason = _unusable_reason(row)
     known = quota.load(row.quota)
     return AccountView(

@@ -203,6 +203,21 @@ def unlocked(known: Quota, at: float) -> Quota:
     return replace(known, locks={}, needs_check=True, changed_at=max(known.changed_at, at))
 
 
+def emptied(known: Quota, at: float) -> Quota:
+    """Return it with the plan's windows empty and open: the upstream reset them. Not yet confirmed by a report."""
+    windows = {
+        which: QuotaWindow(used_percent=0.0, window_minutes=window.window_minutes)
+        for which, window in known.windows.get(PLAN_BUCKET, {}).items()
+    }
+    return replace(
+        known,
+        windows={**known.windows, PLAN_BUCKET: windows},
+        locks={bucket: end for bucket, end in known.locks.items() if bucket != PLAN_BUCKET},
+        needs_check=True,
+        changed_at=max(known.changed_at, at),
+    )
+
+
 def rolled(known: Quota, now: float) -> Quota:
     """Return it with windows that are over emptied and moved on by whole windows; the same object when none is.
 

@@ -48,6 +48,12 @@ def unlock(row: Account, at: float) -> None:
     _store(row, before, quota.unlocked(before, at), at)
 
 
+def empty(row: Account, at: float) -> None:
+    """The upstream reset the plan's windows."""
+    before = quota.load(row.quota)
+    _store(row, before, quota.emptied(before, at), at)
+
+
 def roll(row: Account, now: float) -> bool:
     """Move windows on that are over by our clock; tells whether any was."""
     before = quota.load(row.quota)

@@ -19,6 +19,8 @@ CLIENT_VERSION = "0.169.0"
 """The official CLI whose header set this adapter follows; checked 2026-11."""
 ORIGINATOR = "codex_cli_rs"
 USER_AGENT = f"{ORIGINATOR}/{CLIENT_VERSION} (Debian 12.0.0; x86_64) unknown"
+IDENTITY = (("originator", ORIGINATOR), ("user-agent", USER_AGENT))
+"""The headers that name the client; every call of an account bears them."""
 
 SUBAGENTS = ("review", "compact", "memory_consolidation", "collab_spawn")
 """Labels of `x-openai-subagent` that are passed on; anything else a client sends is ignored (edge case 206)."""
@@ -64,7 +66,7 @@ class CodexProvider:
             headers.append(("chatgpt-account-id", credential.upstream_account_id))
         if credential.is_fedramp:
             headers.append(("x-openai-fedramp", "true"))
-        headers += (("originator", ORIGINATOR), ("user-agent", USER_AGENT))
+        headers += IDENTITY
         url = f"{self._responses_url}/compact" if target.operation == "compact" else self._responses_url
         return UpstreamRequest(method="POST", url=url, headers=tuple(headers), body=body)
 
