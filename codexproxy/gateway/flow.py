@@ -193,7 +193,7 @@ class _GenerateCall:
     # ---- attempts ----------------------------------------------------------------------------------------------
 
     async def _attempts(self, opened: OpenedRequest, target: Target) -> None:
-        gateway, settings = self.gateway, self.snapshot.settings
+        gateway, budget = self.gateway, retry.Budget(attempts=self.snapshot.settings.max_attempts)
         chosen_lane = lane.choose(self.codec, registry.get_upstream(target.codec), opened, target)
         self.record.lane = chosen_lane.name
         conversation = self._conversation(opened)
@@ -202,6 +202,7 @@ class _GenerateCall:
             await gateway.pool.prefer(conversation, owner, now=gateway.clock())
         exclude: set[str] = set()
         seen: Counter[object] = Counter()
+        spent = retry.Spent()
         failure: errors.GatewayError | None = None
         while True:
             try:
@@ -223,9 +224,10 @@ class _GenerateCall:
                 what = lease.account.id if isinstance(error, errors.AccountRejected) else type(error)
                 seen[what] += 1
                 output_seen = self.driver is not None and self.driver.has_output
-                step = retry.next_step(error, seen=seen[what], is_committed=self.has_output, has_output=output_seen)
-                if self.record.attempts >= settings.max_attempts:
-                    step = retry.FAIL
+                step = retry.next_step(
+                    error, seen=seen[what], is_committed=self.has_output, has_output=output_seen,
+                    spent=spent.after(error, self.record.attempts, asyncio.get_running_loop().time()), budget=budget,
+                )  # fmt: skip
                 if step.action is not retry.Action.REFRESH:
                     await gateway.pool.report(lease.account, error, now=gateway.clock(), model=target.model)
                 if isinstance(error, errors.ModelUnsupported):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from translation.codec import OpenedRequest
-from translation.errors import AccountRejected, GatewayError, ProtocolViolation, UpstreamDisconnected
+from translation.errors import AccountRejected, EmptyResponse, GatewayError, ProtocolViolation, UpstreamDisconnected
 from translation.ir.events import FinishReason
 from translation.ir.usage import Usage
 from translation.protocols.openai_responses.decoder import sniff_name, tolerant_object
@@ -279,8 +279,12 @@ class ResponsesTap:
         if not response.get("output"):
             response["output"] = self._memory.output()
             has_changed = has_changed or bool(response["output"])
-        self._flows = self.has_output = self.done = True
         self.usage = usage_from_response(response)
+        if not self.has_output and not response["output"] and self.usage is not None and self.usage.output_tokens > 0:
+            # Tokens were spent on nothing: another account may do better, as in the other lane.
+            self.done, self.error = True, EmptyResponse("The upstream completed without an answer.")
+            return
+        self._flows = self.has_output = self.done = True
         self.finish_reason = _finish_reason(name, response)
         self._final = {"object": "response", "status": name.decode().partition(".")[2], **response}
         self._memory.clear()
