@@ -134,6 +134,10 @@ class Provider(Protocol):
         """Return what the answer's headers say about quota, or None."""
         ...
 
+    def told_limits(self, asides: Mapping[str, bytes], now_s: float) -> RateLimits | None:
+        """Return what the stream itself said about quota (`StreamDecoder.asides`), or None."""
+        ...
+
     def relayed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the upstream's headers that same-protocol clients act on."""
         ...

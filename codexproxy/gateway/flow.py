@@ -314,10 +314,7 @@ class _GenerateCall:
             # 9 open
             upstream = await gateway.transport.open(upstream_request, account.egress)
             self.pulse.has_heard = True
-            now = gateway.clock()
-            limits = provider.limits(upstream.headers, now)
-            if limits is not None:
-                self._learn(account, limits, now)
+            self._learn(account, provider.limits(upstream.headers, gateway.clock()))
             if upstream.status != 200:
                 body = await pump.read_error_body(upstream, MAX_ERROR_BODY_BYTES)
                 raise provider.classify(upstream.status, upstream.headers, body, gateway.clock())
@@ -346,12 +343,16 @@ class _GenerateCall:
             raise pump.timeout_error(self.snapshot.settings, was_started=self.has_output) from None
         finally:
             self.record.usage = call.driver.usage
+            self._learn(account, provider.told_limits(call.driver.asides, gateway.clock()))
             if upstream is not None:
                 await upstream.close()
 
-    def _learn(self, account: AccountView, limits: RateLimits, now: float) -> None:
-        self.gateway.pool.learn(account, limits, now=now)
-        self.gateway.on_report(AccountReport(account_id=account.id, limits=limits, limits_at=now))
+    def _learn(self, account: AccountView, limits: RateLimits | None) -> None:
+        """Take note of what the upstream said about the account's limits, here and for the row."""
+        if limits is not None:
+            now = self.gateway.clock()
+            self.gateway.pool.learn(account, limits, now=now)
+            self.gateway.on_report(AccountReport(account_id=account.id, limits=limits, limits_at=now))
 
     def _on_output(self) -> None:
         if not self.has_output:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.playbook import CREATED, HELLO, ITEM, NOW, Play, account, completed, failed, text
+from tests.gateway.playbook import CREATED, HELLO, ITEM, NOW, Play, account, completed, event, failed, text
 
 Scene = Callable[[Play], None]
 MINUTE, HOUR = 60, 3600
@@ -193,6 +193,20 @@ async def test_t20_headers_of_a_refusal_are_read_too(play: Play) -> None:
         play.upstream.answers(429, {"error": {"type": "usage_limit_reached", "message": "x"}}, headers=full)
     client = await play.ask()
     assert (client.status, client.headers["retry-after"]) == (429, str(50 * HOUR))
+
+
+@both_modes
+async def test_t21_a_limits_event_in_the_stream_is_learned_and_kept_from_clients_that_do_not_know_it(
+    play: Play, stream: bool
+) -> None:
+    window = {"used_percent": 100, "window_minutes": 300, "reset_at": NOW + HOUR}
+    told = event("codex.rate_limits", rate_limits={"primary": window})
+    play.upstream.answers().sends(CREATED + told + ITEM + text("Hi") + completed("Hi"))
+    client = await play.ask(stream=stream)
+    assert client.status == 200 and b"rate_limits" not in client.body
+    [report] = [each.limits for each in play.reports if each.limits is not None]
+    assert report.windows["codex"]["primary"].window_minutes == 300
+    assert play.gateway.pool.quotas.exhausted_until(account("a"), "gpt-5.5", NOW) == NOW + HOUR
 
 
 async def test_exhausted_accounts_are_used_when_the_operator_wants_them_used(dialect: str) -> None:

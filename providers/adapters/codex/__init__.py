@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 
 from providers.adapters.codex.errors import classify
-from providers.adapters.codex.limits import read_limits
+from providers.adapters.codex.limits import LIMITS_EVENT, frame_limits, read_limits
 from providers.contract import Conversation, Credential, RateLimits, Target, UpstreamRequest
 from translation.errors import GatewayError
 
@@ -77,6 +77,11 @@ class CodexProvider:
     def limits(self, headers: Mapping[str, str], now_s: float) -> RateLimits | None:
         """See the contract."""
         return read_limits(headers, now_s)
+
+    def told_limits(self, asides: Mapping[str, bytes], now_s: float) -> RateLimits | None:
+        """See the contract."""
+        data = asides.get(LIMITS_EVENT)
+        return frame_limits(data, now_s) if data is not None else None
 
     def relayed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return limits, turn state and model headers; nothing that identifies the account or the edge."""

@@ -12,8 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 from providers.contract import QuotaWindow, RateLimits
+from translation.wire import jsonio
 from translation.wire.jsontypes import is_array, is_object
 
+LIMITS_EVENT = "codex.rate_limits"
 PLAN_BUCKET = "codex"
 REVIEW_BUCKET = "code_review"
 SPARK_BUCKET = "codex_bengalfox"
@@ -98,6 +100,15 @@ def _header_credits(headers: Mapping[str, str]) -> dict[str, str | bool]:
 
 
 # ---- the frame of a stream ------------------------------------------------------------------------------------------
+
+
+def frame_limits(data: bytes, now_s: float) -> RateLimits | None:
+    """Return what the data of such an event says; None when it cannot be read."""
+    try:
+        parsed = jsonio.loads(data)
+    except ValueError:
+        return None
+    return read_frame(parsed, now_s) if is_object(parsed) else None
 
 
 def read_frame(data: Mapping[str, Any], now_s: float) -> RateLimits | None:
