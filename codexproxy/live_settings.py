@@ -217,7 +217,13 @@ def load_settings() -> GatewaySettings:
 
 def setting_value(key: str) -> Any:
     """Return what one setting amounts to now, for what is not on the hot path."""
-    return _effective()[key][0]
+    return setting_values(key)[0]
+
+
+def setting_values(*keys: str) -> tuple[Any, ...]:
+    """Return what several settings amount to now, in one query."""
+    found = _effective()
+    return tuple(found[key][0] for key in keys)
 
 
 def shown_settings() -> list[ShownSetting]:

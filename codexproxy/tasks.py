@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts import selectors
 from accounts.services.quota import quota_refresh, quota_roll
-from codexproxy.live_settings import setting_value
+from codexproxy.live_settings import setting_values
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,8 @@ def check_quota() -> None:
     """Move limits on that are over, and ask the upstream about those that are unsure or whose turn it is."""
     now = timezone.now()
     quota_roll(now=now.timestamp())
-    due = selectors.accounts_due_for_quota(now, setting_value("quota.refresh_interval_minutes"))
+    interval_minutes, concurrency = setting_values("quota.refresh_interval_minutes", "quota.concurrency")
+    due = selectors.accounts_due_for_quota(now, interval_minutes)
     if due:
-        checks = quota_refresh(rows=due, concurrency=setting_value("quota.concurrency"))
+        checks = quota_refresh(rows=due, concurrency=concurrency)
         logger.info("Asked for the limits of %d accounts; %d answered.", len(due), sum(not c.problem for c in checks))
