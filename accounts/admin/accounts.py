@@ -94,10 +94,10 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     @admin.display(description=_("quota"))
     def quota_left(self, obj: Account) -> SafeString:
         """Draw what the upstream last reported."""
-        context = {"bars": bars(quota.load(obj.quota), timezone.now().timestamp())}
-        if not context["bars"]:
+        plan = [bar for bar in bars(quota.load(obj.quota), timezone.now().timestamp()) if not bar.bucket]
+        if not plan:
             return format_html("{}", _("not reported yet"))
-        return render_to_string("admin/accounts/account/quota_bars.html", context)
+        return render_to_string("admin/accounts/account/quota_bars.html", {"bars": plan})
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def used(self, obj: Account) -> SafeString:
