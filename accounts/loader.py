@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from accounts import quota, quota_rows
+from accounts import cookie_rows, quota, quota_rows
+from accounts.cookies import Cookie
 from accounts.fields import UnreadableSecret
-from accounts.models import Account, AccountStatus, ApiKey
+from accounts.models import Account, AccountCookie, AccountStatus, ApiKey
 from accounts.quota import Quota
 from accounts.values import AccountView, ApiKeyView
 from providers.contract import Credential, Secret
@@ -25,9 +26,10 @@ _UNUSABLE = {
 
 
 def load_accounts() -> tuple[AccountView, ...]:
-    """Return every account, oldest first. One query."""
+    """Return every account, oldest first. Two queries."""
+    cookies = cookie_rows.load(AccountCookie.objects.all())
     rows = Account.objects.defer("id_token").order_by("created_at", "id")
-    return tuple(account_view(row) for row in rows)
+    return tuple(account_view(row, cookies.get(row.pk, ())) for row in rows)
 
 
 def load_keys() -> dict[bytes, ApiKeyView]:
@@ -35,7 +37,7 @@ def load_keys() -> dict[bytes, ApiKeyView]:
     return {bytes(row.digest): _key_view(row) for row in ApiKey.objects.select_related("user")}
 
 
-def account_view(row: Account) -> AccountView:
+def account_view(row: Account, cookies: tuple[Cookie, ...] = ()) -> AccountView:
     """Return what the hot path sees of a row, live token and exit included."""
     reason = _unusable_reason(row)
     known = quota.load(row.quota)
@@ -62,6 +64,7 @@ def account_view(row: Account) -> AccountView:
         last_used_at=_unix(row.last_used_at) or 0.0,
         window_reset_at=window_reset_at(row.quota),
         quota=known,
+        cookies=cookies,
     )
 
 

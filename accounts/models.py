@@ -147,6 +147,26 @@ class QuotaSample(models.Model):
         return f"{self.account_id} {self.at:%F %R}"
 
 
+class AccountCookie(models.Model):
+    """A cookie that goes back to the upstream with an account's calls. Rules: `cookies.py`."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="cookies")
+    name = models.CharField(max_length=64)
+    value = EncryptedTextField()
+    host = models.CharField(max_length=253)
+    egress = models.CharField(max_length=16, blank=True)
+    expires_at = models.DateTimeField(null=True)
+    is_manual = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "name", "host", "egress"], name="account_cookie_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.name}"
+
+
 class ApiKey(models.Model):
     """A credential of a client. Invariant: the clear key exists once, at creation; here are its digest and start."""
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit, quota_rows
+from accounts import audit, cookie_rows, quota_rows
 from accounts.changes import bump_snapshot
 from accounts.models import Account, AccountStatus
 from accounts.values import AccountReport
@@ -78,6 +78,10 @@ def _apply(row: Account, report: AccountReport, now: datetime) -> bool:
         used_at = _moment(report.used_at)
         row.last_used_at = max(row.last_used_at, used_at) if row.last_used_at else used_at
     must_reload = _apply_limits(row, report, now)
+    if report.forgets_cookies:
+        cookie_rows.forget_kept(row.pk)
+    if report.cookies:
+        cookie_rows.keep(row.pk, report.cookies)
     must_reload |= _apply_cooling(row, report, now)
     return _apply_rejection(row, report, now) or must_reload
 

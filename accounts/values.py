@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from accounts.cookies import Cookie
 from accounts.quota import Quota
 from providers.contract import Credential, RateLimits
 
@@ -34,6 +35,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
     last_used_at: float = 0.0
     window_reset_at: float | None = None
     quota: Quota = Quota()
+    cookies: tuple[Cookie, ...] = ()
     egress: str | None = None
 
 
@@ -57,7 +59,8 @@ class AccountReport(Struct, frozen=True, kw_only=True):
 
     `rejection` is `AccountRejected.reason` (expired, invalidated, banned, forbidden, payment) or empty; `message` is
     the upstream's own words. `bucket`: the rest is of this bucket of the quota, not of the whole account;
-    `is_guess`: its end is not the upstream's word. Times are unix seconds.
+    `is_guess`: its end is not the upstream's word. `cookies` were set (empty value: unset) after
+    `forgets_cookies` dropped those that were kept by themselves. Times are unix seconds.
     """
 
     account_id: str
@@ -69,5 +72,7 @@ class AccountReport(Struct, frozen=True, kw_only=True):
     is_guess: bool = False
     limits: RateLimits | None = None
     limits_at: float | None = None
+    cookies: tuple[Cookie, ...] = ()
+    forgets_cookies: bool = False
     rejection: str = ""
     message: str = ""

@@ -144,7 +144,7 @@ class Provider(Protocol):
 
 
 class UpstreamStream(Protocol):
-    """An open answer. `headers` has lower-case names; of a repeated one the last counts."""
+    """An open answer. `headers` has lower-case names; the last of a repeated one counts, `set-cookie` is one a line."""
 
     status: int
     headers: Mapping[str, str]

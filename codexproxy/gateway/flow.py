@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from accounts import keys
+from accounts.cookie_board import CookieBoard
 from accounts.pool import AccountPool, Lease
 from accounts.values import AccountReport, AccountView, ApiKeyView
 from codexproxy.gateway import lane, pump, retry, seals
@@ -70,6 +71,7 @@ class Gateway:
         self.clock = clock
         self.ids = ids or Ids()
         self.tokenizer = Tokenizer()
+        self.cookies = CookieBoard()
         self.is_draining = False
 
     def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> ApiKeyView:
@@ -230,6 +232,8 @@ class _GenerateCall:
                 )  # fmt: skip
                 if step.action is not retry.Action.REFRESH:
                     await gateway.pool.report(lease.account, error, now=gateway.clock(), model=target.model)
+                if isinstance(error, errors.UpstreamBlocked) and error.reason == "path block":
+                    self._forget_cookies(lease.account)
                 if isinstance(error, errors.ModelUnsupported):
                     await gateway.pool.mark_unsupported(lease.account, target.model, now=gateway.clock())
             finally:
@@ -295,6 +299,9 @@ class _GenerateCall:
             target,
             Conversation(key=key, headers=opened.context.headers, keeps_account=lease.keeps_account),
         )
+        cookie = gateway.cookies.header(account, upstream_request.url, gateway.clock())
+        if cookie:
+            upstream_request = replace(upstream_request, headers=(*upstream_request.headers, ("cookie", cookie)))
         relayed: Mapping[str, str] = {}
 
         def response_headers() -> Mapping[str, str]:
@@ -315,6 +322,7 @@ class _GenerateCall:
             upstream = await gateway.transport.open(upstream_request, account.egress)
             self.pulse.has_heard = True
             self._learn(account, provider.limits(upstream.headers, gateway.clock()))
+            self._keep_cookies(account, upstream_request.url, upstream.headers)
             if upstream.status != 200:
                 body = await pump.read_error_body(upstream, MAX_ERROR_BODY_BYTES)
                 raise provider.classify(upstream.status, upstream.headers, body, gateway.clock())
@@ -353,6 +361,16 @@ class _GenerateCall:
             now = self.gateway.clock()
             self.gateway.pool.learn(account, limits, now=now)
             self.gateway.on_report(AccountReport(account_id=account.id, limits=limits, limits_at=now))
+
+    def _keep_cookies(self, account: AccountView, url: str, headers: Mapping[str, str]) -> None:
+        set_cookie = headers.get("set-cookie")
+        changed = self.gateway.cookies.learn(account, url, set_cookie, self.gateway.clock()) if set_cookie else ()
+        if changed:
+            self.gateway.on_report(AccountReport(account_id=account.id, cookies=changed))
+
+    def _forget_cookies(self, account: AccountView) -> None:
+        if self.gateway.cookies.forget(account):
+            self.gateway.on_report(AccountReport(account_id=account.id, forgets_cookies=True))
 
     def _on_output(self) -> None:
         if not self.has_output:
