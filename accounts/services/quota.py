@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -42,13 +43,14 @@ SAMPLES_KEPT = timedelta(days=14)
 class QuotaCheck(Struct, frozen=True, kw_only=True):
     """What one question came to. `problem` is a sentence when it was not answered; `limits` is None then.
 
-    `rejection` says that the login itself was refused, and how (`AccountRejected.reason`).
+    `rejection` says that the login itself was refused, and how (`AccountRejected.reason`); `raw` is the upstream's own.
     """
 
     account_id: str
     limits: RateLimits | None = None
     problem: str = ""
     rejection: str = ""
+    raw: Any = None
 
 
 class ResetCooling(AccountsError):
@@ -105,7 +107,9 @@ def _ask_limits(view: AccountView, send: SendControl) -> QuotaCheck:
         return QuotaCheck(account_id=view.id, problem=_said(error))
     limits = account_calls.usage_from(answer.body, time.time())
     problem = "" if limits is not None else "The upstream answered with something that is no usage."
-    return QuotaCheck(account_id=view.id, limits=limits, problem=problem)
+    return QuotaCheck(
+        account_id=view.id, limits=limits, problem=problem, raw=account_calls.parsed(answer.body) if limits else None
+    )
 
 
 @transaction.atomic

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts import quota, selectors
@@ -323,3 +324,18 @@ async def test_the_calls_work_against_the_simulated_upstream() -> None:
         ask = account_calls.consume_request(base, credential, (), str(uuid.uuid4()), "")
         answer = await asyncio.to_thread(send_control, ask, None)
         assert account_calls.consume_code_from(answer.body) in ("reset", "nothing_to_reset", "no_credit")
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_shows_limits_and_spends_nothing_without_a_yes(capsys: pytest.CaptureFixture[str]) -> None:
+    row = account(label="alex")
+    call_command("quota", "show")
+    assert orjson.loads(capsys.readouterr().out)["quota"] is None
+    with pytest.raises(CommandError, match="--yes"):
+        call_command("quota", "reset", row.pk)
+    with pytest.raises(CommandError, match="no account"):
+        call_command("quota", "ask", "nobody")
+    with pytest.raises(CommandError, match="not active"):
+        call_command("quota", "resets", account(status=AccountStatus.PAUSED).pk)

@@ -74,21 +74,21 @@ def _request(
 
 def usage_from(body: bytes, now_s: float) -> RateLimits | None:
     """Return what an answer to `usage_request` says; None when it is something else (an HTML page, say)."""
-    parsed = _parsed(body)
-    return read_usage(parsed, now_s) if is_object(parsed) else None
+    answer = parsed(body)
+    return read_usage(answer, now_s) if is_object(answer) else None
 
 
 def reset_credits_from(body: bytes, now_s: float) -> tuple[ResetCredit, ...] | None:
     """Return the banked resets; None when the answer is something else. A bare list is tolerated."""
-    parsed = _parsed(body)
-    entries = parsed.get("credits") if is_object(parsed) else parsed
+    answer = parsed(body)
+    entries = answer.get("credits") if is_object(answer) else answer
     return tuple(_credits(entries[:MAX_RESET_CREDITS], now_s)) if is_array(entries) else None
 
 
 def consume_code_from(body: bytes) -> str:
     """Return `reset`, `nothing_to_reset`, `no_credit` or `already_redeemed`; empty when it is something else."""
-    parsed = _parsed(body)
-    code = parsed.get("code") if is_object(parsed) else None
+    answer = parsed(body)
+    code = answer.get("code") if is_object(answer) else None
     return code if isinstance(code, str) else ""
 
 
@@ -121,7 +121,8 @@ def _moment(entry: Mapping[str, Any], name: str) -> float | None:
         return number(value)
 
 
-def _parsed(body: bytes) -> Any:
+def parsed(body: bytes) -> Any:
+    """Return the JSON of an answer; None when it is none."""
     try:
         return jsonio.loads(body)
     except ValueError:
