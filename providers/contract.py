@@ -7,7 +7,7 @@ bytes. Neither knows rows, accounts or proxies: the flow unpacks those. Never im
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -140,6 +140,19 @@ class Provider(Protocol):
 
     def relayed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the upstream's headers that same-protocol clients act on."""
+        ...
+
+
+@runtime_checkable
+class KnowsLimits(Protocol):
+    """A provider that can be asked for an account's limits without spending a request."""
+
+    def limits_request(self, credential: Credential) -> UpstreamRequest:
+        """Ask for all limits."""
+        ...
+
+    def limits_answer(self, body: bytes, now_s: float) -> RateLimits | None:
+        """Return what a 200 answer to it says; None when it cannot be read."""
         ...
 
 

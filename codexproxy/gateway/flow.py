@@ -19,7 +19,7 @@ from accounts import keys
 from accounts.cookie_board import CookieBoard
 from accounts.pool import AccountPool, Lease
 from accounts.values import AccountReport, AccountView, ApiKeyView
-from codexproxy.gateway import lane, pump, retry, seals
+from codexproxy.gateway import lane, pump, retry, seals, verify
 from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant, SharedState
@@ -123,6 +123,7 @@ class _GenerateCall:
         self.pulse = pump.Pulse(self.snapshot.settings, client)
         self.has_output = False
         self.drops_reasoning = False
+        self.verifications = 0
         self.driver: lane.Tap | None = None
         self.opened: OpenedRequest | None = None
 
@@ -212,6 +213,7 @@ class _GenerateCall:
             except errors.NoCapacity as none_left:
                 raise _last_word(failure, none_left, gateway.clock()) from None
             try:
+                await self._verify(lease.account, target.model)
                 self.record.attempts += 1
                 self.record.account = lease.account
                 _refuse_stale_token(lease.account, gateway.clock())
@@ -240,6 +242,23 @@ class _GenerateCall:
                 self.pulse.rest()
                 lease.release()
             await self._follow(step, failure, lease, exclude)
+
+    async def _verify(self, account: AccountView, model: str) -> None:
+        """Let an account go that only our clock thinks is open. Raises: RateLimited."""
+        gateway, now = self.gateway, self.gateway.clock()
+        if self.verifications >= verify.MAX_VERIFICATIONS:
+            return
+        limits = await verify.settle(
+            account, model, provider=gateway.providers[account.provider], transport=gateway.transport,
+            pool=gateway.pool, state=gateway.state, now=now,
+        )  # fmt: skip
+        if limits is None:
+            return
+        self.verifications += 1
+        self._learn(account, limits)
+        until = gateway.pool.quotas.exhausted_until(account, model, now)
+        if until is not None:
+            raise errors.RateLimited("The usage limit of the account is still reached.", until=until)
 
     async def _follow(self, step: retry.Step, failure: errors.GatewayError, lease: Lease, exclude: set[str]) -> None:
         """Prepare the next attempt as the retry table said, or raise the failure."""

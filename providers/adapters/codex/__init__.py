@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 
+from providers.adapters.codex.account_calls import usage_from, usage_request
 from providers.adapters.codex.errors import classify
 from providers.adapters.codex.limits import LIMITS_EVENT, frame_limits, read_limits
 from providers.contract import Conversation, Credential, RateLimits, Target, UpstreamRequest
@@ -38,6 +39,7 @@ class CodexProvider:
     codec = "openai-responses"
 
     def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
         self._responses_url = f"{base_url}/codex/responses"
 
     def build(self, body: bytes, credential: Credential, target: Target, conversation: Conversation) -> UpstreamRequest:
@@ -82,6 +84,14 @@ class CodexProvider:
         """See the contract."""
         data = asides.get(LIMITS_EVENT)
         return frame_limits(data, now_s) if data is not None else None
+
+    def limits_request(self, credential: Credential) -> UpstreamRequest:
+        """See `KnowsLimits`."""
+        return usage_request(self._base_url, credential, IDENTITY)
+
+    def limits_answer(self, body: bytes, now_s: float) -> RateLimits | None:
+        """See `KnowsLimits`."""
+        return usage_from(body, now_s)
 
     def relayed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return limits, turn state and model headers; nothing that identifies the account or the edge."""
