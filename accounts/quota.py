@@ -198,11 +198,6 @@ def lock(known: Quota, bucket: str, until: float, at: float, *, is_guess: bool =
     )
 
 
-def unlocked(known: Quota, at: float) -> Quota:
-    """Forget what refusals said and ask again: an operator resumed the account."""
-    return replace(known, locks={}, needs_check=True, changed_at=max(known.changed_at, at))
-
-
 def emptied(known: Quota, at: float) -> Quota:
     """Return it with the plan's windows empty and open: the upstream reset them. Not yet confirmed by a report."""
     windows = {

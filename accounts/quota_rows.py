@@ -42,12 +42,6 @@ def lock(row: Account, bucket: str, until: float, at: float, *, is_guess: bool) 
     return _store(row, before, quota.lock(before, bucket, until, at, is_guess=is_guess), at)
 
 
-def unlock(row: Account, at: float) -> None:
-    """Open every bucket that a refusal closed: an operator resumes the account."""
-    before = quota.load(row.quota)
-    _store(row, before, quota.unlocked(before, at), at)
-
-
 def empty(row: Account, at: float) -> None:
     """The upstream reset the plan's windows."""
     before = quota.load(row.quota)

@@ -125,11 +125,6 @@ def test_a_bucket_that_is_said_to_be_shut_is_shut_although_no_window_is_full() -
     assert quota.exhausted_until(quota.merge(Quota(), said, NOW), "gpt-5.5", NOW) == NOW + 2 * HOUR
 
 
-def test_an_operators_resume_opens_every_lock_and_asks_for_a_check() -> None:
-    opened = quota.unlocked(quota.lock(Quota(), "codex", NOW + HOUR, NOW), NOW)
-    assert quota.exhausted_until(opened, "gpt-5.5", NOW) is None and opened.needs_check
-
-
 # ---- T25: rollover --------------------------------------------------------------------------------------------------
 
 

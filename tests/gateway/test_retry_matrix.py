@@ -6,8 +6,10 @@ The pure table behind it is tested in `test_retry_table.py`; the same over real 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,7 +64,7 @@ MATRIX = [
     Row("400 of the request", says(400, {"detail": "Unsupported parameter: x"}), 400, (400, 1)),
     Row("400 context too long", says(400, coded("context_length_exceeded")), 400, (400, 1)),
     Row("400 policy", says(400, coded("cyber_policy")), 400, (400, 1)),
-    Row("400 foreign reasoning", says(400, coded("invalid_encrypted_content")), SAME, (400, 2)),
+    Row("400 foreign reasoning, then left out", says(400, coded("invalid_encrypted_content")), SAME, (400, 2)),
     Row("401 token expired", says(401, coded("token_expired")), SAME, (503, 6), None, refreshes=True),
     Row("401 without a code", says(401, {"detail": "Unauthorized"}), SAME, (503, 6), None, refreshes=True),
     Row("401 deactivated", says(401, coded("account_deactivated")), OTHER, (503, 3), (MINUTE, "banned")),
@@ -103,6 +105,42 @@ MATRIX = [
     Row("stream: context too long", streams(CREATED + failed("context_length_exceeded")), 400, (400, 1)),
     Row("stream: model not found", streams(CREATED + failed("model_not_found")), 404, (404, 1)),
 ]  # fmt: skip
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "failover.md"
+TABLE = re.compile(r"(?<=<!-- table -->\n\n).*?(?=\n\n<!-- end -->)", re.DOTALL)
+
+
+def documented(row: Row) -> str:
+    """One line of the table in `docs/failover.md`."""
+    if isinstance(row.then, int):
+        then = f"told as {row.then}"
+    else:
+        then = "another account" if row.then == OTHER else "the same account"
+        then += ", with a new token" if row.refreshes else ""
+    status, calls = row.always
+    return f"| {row.name} | {then} | {_cost(row)} | {status} after {calls} call{'s' if calls > 1 else ''} |"
+
+
+def _cost(row: Row) -> str:
+    if row.costs is None:
+        return "nothing"
+    rest_s, bears = row.costs
+    words = {"codex": "its limit is shut for", "": "rests for"}.get(bears, f"{bears}; rests for")
+    long = f"{rest_s / HOUR:g} h" if rest_s >= HOUR else f"{rest_s:g} s"
+    return f"{words} {long}"
+
+
+def test_the_documented_table_is_this_one(pytestconfig: pytest.Config) -> None:
+    head = ["| the upstream | once, before any output | what it costs the account | always, with three accounts |"]
+    head.append("|---|---|---|---|")
+    table = "\n".join([*head, *(documented(row) for row in MATRIX)])
+    text = DOCUMENT.read_text(encoding="utf-8")
+    if pytestconfig.getoption("--update-golden"):
+        DOCUMENT.write_text(TABLE.sub(lambda _: table, text), encoding="utf-8")
+        return
+    found = TABLE.search(text)
+    assert found is not None and found[0] == table, "run pytest tests/gateway/test_retry_matrix.py --update-golden"
+
 
 each_row = pytest.mark.parametrize("row", MATRIX, ids=lambda row: row.name)
 both_modes = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "collected"])
