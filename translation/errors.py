@@ -240,7 +240,7 @@ class UpstreamUnreachable(UpstreamError):
 class UpstreamTransient(UpstreamError):
     """408, 409, 423, 425: neither the request's fault nor the account's; the same thing may work in a moment."""
 
-    kind = "upstream"
+    kind = "overloaded"
     status = 503
 
 
