@@ -8,8 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from accounts import cookie_rows, quota, quota_rows
+from accounts.cookies import Cookie
 from accounts.fields import UnreadableSecret
-from accounts.models import Account, AccountStatus, ApiKey
+from accounts.models import Account, AccountCookie, AccountStatus, ApiKey
+from accounts.quota import Quota
 from accounts.values import AccountView, ApiKeyView
 from providers.contract import Credential, Secret
 
@@ -23,9 +26,10 @@ _UNUSABLE = {
 
 
 def load_accounts() -> tuple[AccountView, ...]:
-    """Return every account, oldest first. One query."""
+    """Return every account, oldest first. Two queries."""
+    cookies = cookie_rows.load(AccountCookie.objects.all())
     rows = Account.objects.defer("id_token").order_by("created_at", "id")
-    return tuple(_account_view(row) for row in rows)
+    return tuple(account_view(row, cookies.get(row.pk, ())) for row in rows)
 
 
 def load_keys() -> dict[bytes, ApiKeyView]:
@@ -33,8 +37,10 @@ def load_keys() -> dict[bytes, ApiKeyView]:
     return {bytes(row.digest): _key_view(row) for row in ApiKey.objects.select_related("user")}
 
 
-def _account_view(row: Account) -> AccountView:
+def account_view(row: Account, cookies: tuple[Cookie, ...] = ()) -> AccountView:
+    """Return what the hot path sees of a row, live token and exit included."""
     reason = _unusable_reason(row)
+    known = quota.load(row.quota)
     return AccountView(
         id=row.id,
         provider=row.provider,
@@ -52,11 +58,13 @@ def _account_view(row: Account) -> AccountView:
         max_concurrency=row.max_concurrency or DEFAULT_MAX_CONCURRENCY,
         token_expires_at=_unix(row.token_expires_at),
         has_refresh_token=bool(row.refresh_token),
-        cooling_until=_unix(row.cooling_until) or 0.0,
+        cooling_until=_own_rest(row, known),
         cooling_reason=row.cooling_reason,
         request_count=row.request_count,
         last_used_at=_unix(row.last_used_at) or 0.0,
         window_reset_at=window_reset_at(row.quota),
+        quota=known,
+        cookies=cookies,
     )
 
 
@@ -68,10 +76,20 @@ def _unusable_reason(row: Account) -> str:
     return "" if row.access_token or row.refresh_token else "it has no token; log in again"
 
 
-def window_reset_at(quota: Any) -> float | None:
+def _own_rest(row: Account, known: Quota) -> float:
+    """Return until when the whole account rests; a rest that only repeats a used-up limit is the quota's to tell.
+
+    So that a model with a limit of its own is still served, and exhausted accounts when the operator wants them used.
+    """
+    until = _unix(row.cooling_until) or 0.0
+    end = quota.exhausted_until(known, quota_rows.ANY_MODEL, 0.0)
+    return 0.0 if end is not None and until <= end + quota_rows.SAME_MOMENT_S else until
+
+
+def window_reset_at(stored: Any) -> float | None:
     """Return when the plan's short window resets, as the last report said; None when it did not say."""
     try:
-        value = quota["windows"]["codex"]["primary"]["reset_at"]
+        value = stored["windows"]["codex"]["primary"]["reset_at"]
     except (KeyError, TypeError):
         return None
     return float(value) if isinstance(value, int | float) else None

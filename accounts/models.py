@@ -101,6 +101,7 @@ class Account(models.Model):
     cooling_reason = models.CharField(_("cooling because"), max_length=300, blank=True)
     quota = models.JSONField(_("quota"), default=dict, blank=True)
     quota_at = models.DateTimeField(_("quota reported"), null=True, blank=True)
+    quota_checked_at = models.DateTimeField(_("quota asked for"), null=True, blank=True)
     request_count = models.PositiveBigIntegerField(_("requests"), default=0)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     created_at = models.DateTimeField(_("added"), auto_now_add=True)
@@ -126,6 +127,44 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return self.label or self.email or self.id
+
+
+class QuotaSample(models.Model):
+    """How much of an account's plan was used at a moment, in percent; for charts. Kept for two weeks."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="quota_samples")
+    at = models.DateTimeField()
+    primary_used = models.FloatField(null=True)
+    secondary_used = models.FloatField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["account", "at"], name="quota_sample_account_at"),
+            models.Index(fields=["at"], name="quota_sample_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.at:%F %R}"
+
+
+class AccountCookie(models.Model):
+    """A cookie that goes back to the upstream with an account's calls. Rules: `cookies.py`."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="cookies")
+    name = models.CharField(max_length=64)
+    value = EncryptedTextField()
+    host = models.CharField(max_length=253)
+    egress = models.CharField(max_length=16, blank=True)
+    expires_at = models.DateTimeField(null=True)
+    is_manual = models.BooleanField(default=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["account", "name", "host", "egress"], name="account_cookie_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.name}"
 
 
 class ApiKey(models.Model):

@@ -11,8 +11,10 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
-from accounts import health, rotation
+from accounts import health, quota, rotation
+from accounts.quota_board import QuotaBoard
 from accounts.values import AccountView
+from providers.contract import RateLimits
 from translation.errors import GatewayError, NoCapacity, UpstreamBlocked
 
 AFFINITY_TTL_S = 4 * 3600.0
@@ -22,6 +24,8 @@ UNSUPPORTED_TTL_S = 6 * 3600.0
 BUSY_RETRY_S = 2.0
 LONG_REST_S = 60.0
 """A rest that nobody waits for: told as a spent plan, which ends a Codex client's turn with the time of the reset."""
+LOCK_SPREAD_S = 15.0
+"""How long the shared state repeats that a bucket is shut: until every process has a snapshot that says it."""
 
 
 class State(Protocol):
@@ -77,6 +81,7 @@ class AccountPool:
         self._make_candidate = make_candidate
         self._on_penalty = on_penalty
         self._lease_ttl_s = lease_ttl_s
+        self.quotas = QuotaBoard()
 
     async def lease(
         self,
@@ -87,13 +92,17 @@ class AccountPool:
         conversation: str | None,
         exclude: Collection[str],
         now: float,
+        skips_exhausted: bool = True,
     ) -> Lease:
         """Take a slot for `model`, on the conversation's account if it is good, else by `strategy`.
+
+        `skips_exhausted`: pass over accounts whose limit for `model` is known to be used up.
 
         Raises: NoCapacity, which says why and when it is worth another try.
         """
         fitting = await self._without_unsupported([account for account in accounts if account.is_usable], model, now)
-        ready = [account for account in fitting if account.id not in exclude and account.cooling_until <= now]
+        shut = self._shut(fitting, model, now) if skips_exhausted else {}
+        ready = [a for a in fitting if a.id not in exclude and a.id not in shut and a.cooling_until <= now]
         if ready:
             grant, keeps_account = await self._acquire(ready, strategy, conversation, now)
             if grant is not None:
@@ -106,21 +115,37 @@ class AccountPool:
                         lease.release()
                         raise
                 return lease
-        raise await self._no_capacity(accounts, fitting, exclude, now)
+        raise await self._no_capacity(accounts, fitting, shut, exclude, now)
 
     async def prefer(self, conversation: str, account_id: str, *, now: float) -> None:
         """Let `conversation` be on this account, as if it had been there before."""
         await self._state.remember(f"aff:{conversation}", account_id, ttl_s=AFFINITY_TTL_S, now=now)
 
-    async def report(self, account: AccountView, error: GatewayError, *, now: float) -> None:
-        """Let an account bear the consequences of `error`; a client's hang-up or a bad request has none."""
-        blocks = 0
+    def learn(self, account: AccountView, limits: RateLimits, *, now: float) -> None:
+        """Take note of what an answer said about limits; it counts from the next lease on."""
+        self.quotas.learn(account, limits, now)
+
+    async def report(self, account: AccountView, error: GatewayError, *, now: float, model: str = "") -> None:
+        """Let an account bear the consequences of `error`; a client's hang-up or a bad request has none.
+
+        A usage limit shuts the bucket that `model` draws from; everything else lets the whole account rest.
+        """
+        blocks = path_blocks = 0
         if isinstance(error, UpstreamBlocked):
             blocks = await self._state.count(f"blocks:{account.id}", ttl_s=health.BLOCK_MEMORY_S, now=now)
-        penalty = health.penalty(error, now=now, blocks_in_a_row=blocks)
-        if penalty is not None:
-            await self._state.cool(account.id, until=penalty.cool_until, reason=penalty.reason)
-            self._on_penalty(account.id, penalty)
+            if error.reason == "path block":
+                path_blocks = await self._state.count(f"paths:{account.id}", ttl_s=health.BLOCK_MEMORY_S, now=now)
+        bucket = quota.bucket_of(model, self.quotas.of(account).names)
+        penalty = health.penalty(error, now=now, bucket=bucket, blocks_in_a_row=blocks, path_blocks=path_blocks)
+        if penalty is None:
+            return
+        if penalty.bucket:
+            self.quotas.lock(account, penalty.bucket, penalty.cool_until, now, is_guess=penalty.is_guess)
+            until, key = min(penalty.cool_until, now + LOCK_SPREAD_S), quota.rest_key(account.id, penalty.bucket)
+        else:
+            until, key = penalty.cool_until, account.id
+        await self._state.cool(key, until=until, reason=penalty.reason)
+        self._on_penalty(account.id, penalty)
 
     async def report_success(self, account: AccountView) -> None:
         """End the count of blocks in a row."""
@@ -157,15 +182,29 @@ class AccountPool:
             account for account in accounts if await self._state.recall(f"lacks:{account.id}:{model}", now=now) is None
         ]
 
+    def _shut(self, accounts: list[AccountView], model: str, now: float) -> dict[str, float]:
+        """Return until when the limits of accounts are used up, for those whose are."""
+        ends = ((account.id, self.quotas.exhausted_until(account, model, now)) for account in accounts)
+        return {account_id: end for account_id, end in ends if end is not None}
+
     async def _no_capacity(
-        self, accounts: Sequence[AccountView], fitting: list[AccountView], exclude: Collection[str], now: float
+        self,
+        accounts: Sequence[AccountView],
+        fitting: list[AccountView],
+        shut: dict[str, float],
+        exclude: Collection[str],
+        now: float,
     ) -> NoCapacity:
         """Say why nothing could be leased, and when to try again. `fitting` are usable and have the model."""
         if not accounts:
             return NoCapacity("No available accounts: none has been added yet. Add one in the dashboard.")
         resting = await self._state.cooldowns([account.id for account in fitting], now=now)
         ends = {
-            account.id: max(account.cooling_until, resting[account.id].until if account.id in resting else 0.0)
+            account.id: max(
+                account.cooling_until,
+                resting[account.id].until if account.id in resting else 0.0,
+                shut.get(account.id, 0.0),
+            )
             for account in fitting
         }
         rests = [end for end in ends.values() if end > now]

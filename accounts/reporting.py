@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-import msgspec
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, cookie_rows, quota_rows
 from accounts.changes import bump_snapshot
 from accounts.models import Account, AccountStatus
 from accounts.values import AccountReport
@@ -79,34 +78,27 @@ def _apply(row: Account, report: AccountReport, now: datetime) -> bool:
         used_at = _moment(report.used_at)
         row.last_used_at = max(row.last_used_at, used_at) if row.last_used_at else used_at
     must_reload = _apply_limits(row, report, now)
-    must_reload |= _apply_cooling(row, report)
+    if report.forgets_cookies:
+        cookie_rows.forget_kept(row.pk)
+    if report.cookies:
+        cookie_rows.keep(row.pk, report.cookies)
+    must_reload |= _apply_cooling(row, report, now)
     return _apply_rejection(row, report, now) or must_reload
 
 
 def _apply_limits(row: Account, report: AccountReport, now: datetime) -> bool:
     """Merge: a report says something about the buckets it names and nothing about the others (§15.21)."""
-    limits = report.limits
-    if limits is None:
+    if report.limits is None:
         return False
-    quota = dict(row.quota or {})
-    windows = dict(quota.get("windows") or {})
-    for limit_id, named in msgspec.to_builtins(limits.windows).items():
-        windows[limit_id] = {**(windows.get(limit_id) or {}), **named}
-    quota["windows"] = windows
-    quota["credits"] = {**(quota.get("credits") or {}), **msgspec.to_builtins(limits.credits)}
-    quota["active_limit"] = limits.active_limit or quota.get("active_limit")
-    row.quota = quota
-    row.quota_at = _moment(report.limits_at) if report.limits_at is not None else now
-    if limits.plan and limits.plan != row.plan:
-        row.plan = limits.plan[:32]
-        return True
-    return False
+    return quota_rows.learn(row, report.limits, report.limits_at if report.limits_at is not None else now.timestamp())
 
 
-def _apply_cooling(row: Account, report: AccountReport) -> bool:
+def _apply_cooling(row: Account, report: AccountReport, now: datetime) -> bool:
     """Never shorten a cooldown: a later, shorter refusal does not lift a weekly limit (§15.16). Zero lifts it."""
     if report.cooling_until is None:
         return False
+    if report.bucket:
+        return quota_rows.lock(row, report.bucket, report.cooling_until, now.timestamp(), is_guess=report.is_guess)
     if report.cooling_until <= 0:
         was_cooling = row.cooling_until is not None
         row.cooling_until, row.cooling_reason = None, ""

@@ -10,15 +10,20 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 
+from accounts import quota
 from accounts.fields import UnreadableSecret
-from accounts.models import Account, AccountStatus, ApiKey
+from accounts.models import Account, AccountStatus, ApiKey, QuotaSample
 
 REFRESH_MARGIN_S = 300.0
 REFRESH_MARGIN_JITTER = 0.15
 UNKNOWN_EXPIRY_AGE = timedelta(days=8)
 """How old a token without a readable expiry may grow before it is refreshed; the official client's figure."""
+
+QUOTA_RECHECK = timedelta(minutes=30)
+"""How soon an account whose limits are unsure is asked for them again."""
+MAX_SAMPLES = 5000
 
 
 def account_summary(row: Account) -> dict[str, Any]:
@@ -116,6 +121,37 @@ def list_accounts_due(now: datetime, limit: int = 50) -> list[str]:
         for account_id, expires_at in rows
         if expires_at is None or expires_at - timedelta(seconds=refresh_margin_s(account_id)) <= now
     ]
+
+
+def accounts_due_for_quota(now: datetime, interval_minutes: int, limit: int = 500) -> list[Account]:
+    """Return active accounts whose limits should be asked for: by the interval (0: never), or because they are unsure.
+
+    Unsure are those that are locked, full or rolled over by our clock alone; they are asked every half hour at most. An
+    account that has not served yet is left alone: its first call has to be a real one (spec/operations.md §15.7).
+    """
+    rows = Account.objects.filter(
+        status=AccountStatus.ACTIVE, access_token__isnull=False, last_used_at__isnull=False
+    ).exclude(token_expires_at__lte=now)
+    due: list[Account] = []
+    for row in rows.order_by(F("quota_checked_at").asc(nulls_first=True), "id").iterator(chunk_size=200):
+        age = now - row.quota_checked_at if row.quota_checked_at is not None else timedelta.max
+        is_old = interval_minutes > 0 and age >= timedelta(minutes=interval_minutes * _spread(row.pk))
+        if is_old or (age >= QUOTA_RECHECK and quota.is_check_due(quota.load(row.quota), now.timestamp())):
+            due.append(row)
+            if len(due) == limit:
+                break
+    return due
+
+
+def quota_history(account_id: str, since: datetime) -> list[QuotaSample]:
+    """Return an account's samples since then, oldest first."""
+    return list(QuotaSample.objects.filter(account_id=account_id, at__gte=since).order_by("at")[:MAX_SAMPLES])
+
+
+def _spread(account_id: str) -> float:
+    """Return a factor of 1 ± 0.2, fixed per account, so that accounts are not asked all at once."""
+    share = int.from_bytes(hashlib.sha256(b"quota" + account_id.encode()).digest()[:4], "big") / 2**32
+    return 1 + 0.2 * (2 * share - 1)
 
 
 def accounts_unreadable() -> list[str]:

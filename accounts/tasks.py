@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from celery import shared_task
 from django.utils import timezone
 
 from accounts import refresh, selectors
+from accounts.services.quota import quota_sample
 from providers.oauth.client import OAuthClient
 
 logger = logging.getLogger(__name__)
+
+SAMPLE_EVERY_S = 600
 
 
 @shared_task(  # type: ignore[untyped-decorator]  # celery ships no types
@@ -26,3 +30,10 @@ def refresh_due_tokens() -> None:
         ]
     if results:
         logger.info("Refreshed %d of %d due accounts.", sum(r.outcome == "refreshed" for r in results), len(results))
+
+
+@shared_task(name="accounts.sample_quota", ignore_result=True)  # type: ignore[untyped-decorator]
+def sample_quota() -> None:
+    """Keep a point of history for every account that reported lately."""
+    now = timezone.now()
+    quota_sample(now=now, since=now - timedelta(seconds=SAMPLE_EVERY_S))

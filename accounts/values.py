@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from accounts.cookies import Cookie
+from accounts.quota import Quota
 from providers.contract import Credential, RateLimits
 
 
@@ -32,6 +34,8 @@ class AccountView(Struct, frozen=True, kw_only=True):
     request_count: int = 0
     last_used_at: float = 0.0
     window_reset_at: float | None = None
+    quota: Quota = Quota()
+    cookies: tuple[Cookie, ...] = ()
     egress: str | None = None
 
 
@@ -54,7 +58,9 @@ class AccountReport(Struct, frozen=True, kw_only=True):
     """What the hot path learned about one account; flows up in batches to `services.accounts_report`.
 
     `rejection` is `AccountRejected.reason` (expired, invalidated, banned, forbidden, payment) or empty; `message` is
-    the upstream's own words. Times are unix seconds.
+    the upstream's own words. `bucket`: the rest is of this bucket of the quota, not of the whole account;
+    `is_guess`: its end is not the upstream's word. `cookies` were set (empty value: unset) after
+    `forgets_cookies` dropped those that were kept by themselves. Times are unix seconds.
     """
 
     account_id: str
@@ -62,7 +68,11 @@ class AccountReport(Struct, frozen=True, kw_only=True):
     used_at: float | None = None
     cooling_until: float | None = None
     cooling_reason: str = ""
+    bucket: str = ""
+    is_guess: bool = False
     limits: RateLimits | None = None
     limits_at: float | None = None
+    cookies: tuple[Cookie, ...] = ()
+    forgets_cookies: bool = False
     rejection: str = ""
     message: str = ""

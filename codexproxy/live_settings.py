@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from accounts import audit, changes
 from accounts.keys import KEY_PREFIX
+from accounts.quota import WARNING_STEPS
 from accounts.rotation import STRATEGIES
 from codexproxy.env import env
 from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings
@@ -83,6 +84,23 @@ def _seconds(text: str) -> float:
     if not 1 <= value <= 86_400:
         raise BadSetting("must be a number of seconds from 1 to 86400.")
     return value
+
+
+def _count(lowest: int, highest: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.strip().isdecimal() or not lowest <= int(text) <= highest:
+            raise BadSetting(f"must be a whole number from {lowest} to {highest}.")
+        return int(text)
+
+    return read
+
+
+def _percentages(text: str) -> tuple[int, ...]:
+    """Read "80, 90" or "[80, 90]"; sorted, without repetition."""
+    words = [word.strip() for word in text.strip().strip("[]()").split(",") if word.strip()]
+    if len(words) > 10 or not all(word.isdecimal() and 1 <= int(word) <= 100 for word in words):
+        raise BadSetting("must be percentages from 1 to 100, separated by commas, such as 80, 90.")
+    return tuple(sorted({int(word) for word in words}))
 
 
 def _port(text: str) -> int:
@@ -156,6 +174,11 @@ DEFINITIONS: Mapping[str, Definition] = {
     "chat.cursor_overflow_answer": Definition(_boolean, False),  # noqa: FBT003
     "model.aliases": Definition(_aliases, {}),
     "model.default": Definition(_model, _DEFAULTS.default_model),
+    "quota.refresh_interval_minutes": Definition(_count(0, 10_080), 0),
+    "quota.concurrency": Definition(_count(1, 50), 10),
+    "quota.skip_exhausted": Definition(_boolean, _DEFAULTS.skip_exhausted),
+    "quota.warning_thresholds.primary": Definition(_percentages, WARNING_STEPS),
+    "quota.warning_thresholds.secondary": Definition(_percentages, WARNING_STEPS),
     "ollama.enabled": Definition(_boolean, _DEFAULTS.ollama.enabled, "OLLAMA_BRIDGE_ENABLED"),
     "ollama.host": Definition(_host, _DEFAULTS.ollama.host, "OLLAMA_BRIDGE_HOST"),
     "ollama.port": Definition(_port, _DEFAULTS.ollama.port, "OLLAMA_BRIDGE_PORT"),
@@ -174,6 +197,7 @@ def load_settings() -> GatewaySettings:
     timeout_s = values["api.timeout_seconds"]
     return GatewaySettings(
         rotation_strategy=values["auth.rotation_strategy"],
+        skip_exhausted=values["quota.skip_exhausted"],
         default_model=values["model.default"],
         aliases=values["model.aliases"],
         first_event_timeout_s=timeout_s,
@@ -189,6 +213,17 @@ def load_settings() -> GatewaySettings:
             key=Secret(values["ollama.key"]),
         ),
     )
+
+
+def setting_value(key: str) -> Any:
+    """Return what one setting amounts to now, for what is not on the hot path."""
+    return setting_values(key)[0]
+
+
+def setting_values(*keys: str) -> tuple[Any, ...]:
+    """Return what several settings amount to now, in one query."""
+    found = _effective()
+    return tuple(found[key][0] for key in keys)
 
 
 def shown_settings() -> list[ShownSetting]:

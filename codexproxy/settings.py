@@ -138,6 +138,8 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = {
     "refresh-due-tokens": {"task": "accounts.refresh_due_tokens", "schedule": 60, "options": {"expires": 55}},
+    "check-quota": {"task": "codexproxy.check_quota", "schedule": 60, "options": {"expires": 55}},
+    "sample-quota": {"task": "accounts.sample_quota", "schedule": 600, "options": {"expires": 590}},
     "prune-usage": {"task": "stats.prune", "schedule": 3600, "options": {"expires": 3500}},
 }
 

@@ -170,6 +170,7 @@ class Runtime:
             AccountReport(
                 account_id=account_id, cooling_until=penalty.cool_until, cooling_reason=penalty.reason,
                 rejection=penalty.rejection, message=penalty.reason if penalty.rejection else "",
+                bucket=penalty.bucket, is_guess=penalty.is_guess,
             )
         )  # fmt: skip
 

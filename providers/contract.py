@@ -7,7 +7,7 @@ bytes. Neither knows rows, accounts or proxies: the flow unpacks those. Never im
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -99,12 +99,21 @@ class QuotaWindow(Struct, frozen=True, kw_only=True):
 
 
 class RateLimits(Struct, frozen=True, kw_only=True):
-    """What an answer said about limits, per limit id; `codex` is the plan's own bucket."""
+    """What an answer said about limits, per limit id (bucket); `codex` is the plan's own, `names` are for people.
+
+    `blocked` and `allowed` are the buckets of which the upstream said so in words. `is_whole`: it told everything it
+    knows, so a bucket it does not name is gone, and one it allows is open again whatever was known before.
+    """
 
     plan: str | None = None
     active_limit: str | None = None
     windows: Mapping[str, Mapping[str, QuotaWindow]] = {}
+    names: Mapping[str, str] = {}
+    blocked: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
     credits: Mapping[str, Any] = {}
+    reset_credits: int | None = None
+    is_whole: bool = False
 
 
 class Provider(Protocol):
@@ -125,13 +134,30 @@ class Provider(Protocol):
         """Return what the answer's headers say about quota, or None."""
         ...
 
+    def told_limits(self, asides: Mapping[str, bytes], now_s: float) -> RateLimits | None:
+        """Return what the stream itself said about quota (`StreamDecoder.asides`), or None."""
+        ...
+
     def relayed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the upstream's headers that same-protocol clients act on."""
         ...
 
 
+@runtime_checkable
+class KnowsLimits(Protocol):
+    """A provider that can be asked for an account's limits without spending a request."""
+
+    def limits_request(self, credential: Credential) -> UpstreamRequest:
+        """Ask for all limits."""
+        ...
+
+    def limits_answer(self, body: bytes, now_s: float) -> RateLimits | None:
+        """Return what a 200 answer to it says; None when it cannot be read."""
+        ...
+
+
 class UpstreamStream(Protocol):
-    """An open answer. `headers` has lower-case names; of a repeated one the last counts."""
+    """An open answer. `headers` has lower-case names; the last of a repeated one counts, `set-cookie` is one a line."""
 
     status: int
     headers: Mapping[str, str]

@@ -131,7 +131,12 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
 
 
 class StreamDecoder(Protocol):
-    """Upstream bytes in, legal events out. `feed` per network chunk, `finish` at end of file."""
+    """Upstream bytes in, legal events out. `feed` per network chunk, `finish` at end of file.
+
+    `asides`: the latest data, by event name, of what the upstream says about the account inside the stream; bounded.
+    """
+
+    asides: Mapping[str, bytes]
 
     def feed(self, chunk: bytes) -> list[Event]: ...
 
@@ -152,7 +157,7 @@ class Tap(Protocol):
     """The relay lane's reader: passes a stream through, edits what must not reach the client, learns the outcome.
 
     After the end: `usage`, `finish_reason`, `error`, `response_id`, `done`. `has_output` turns true with the first
-    output event: the commit point. `feed` returns what the client gets of this chunk.
+    output event: the commit point. `feed` returns what the client gets of this chunk. `asides`: see `StreamDecoder`.
     """
 
     usage: Usage | None
@@ -161,6 +166,9 @@ class Tap(Protocol):
     response_id: str
     done: bool
     has_output: bool
+
+    @property
+    def asides(self) -> Mapping[str, bytes]: ...
 
     def feed(self, chunk: bytes) -> bytes: ...
 

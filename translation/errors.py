@@ -237,6 +237,13 @@ class UpstreamUnreachable(UpstreamError):
     code = "upstream_transport_error"
 
 
+class UpstreamTransient(UpstreamError):
+    """408, 409, 423, 425: neither the request's fault nor the account's; the same thing may work in a moment."""
+
+    kind = "overloaded"
+    status = 503
+
+
 class UpstreamTimeout(UpstreamError):
     """No first event, or silence between events, for longer than allowed."""
 

@@ -25,11 +25,13 @@ from msgspec.structs import replace
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from accounts import refresh, services
+from accounts import quota, refresh, services
 from accounts.admin.filters import AccountStateFilter
 from accounts.admin.forms import PasteForm
+from accounts.admin.quota_actions import ask_for_limits, spend_reset
 from accounts.models import Account, AccountStatus
-from accounts.status import Kind, describe, duration_words, quota_words
+from accounts.quota_words import bars
+from accounts.status import Kind, describe, duration_words
 from providers.oauth.client import OAuthClient
 
 _COLORS: Mapping[Kind, str] = MappingProxyType(
@@ -62,7 +64,6 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         "state",
         "email",
         "plan",
-        "quota_left",
         "request_count",
         "last_used_at",
         "token_expires_at",
@@ -75,7 +76,8 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         "created_at",
     )
     readonly_fields = fields[2:]
-    actions = ("refresh_now", "pause", "resume")
+    actions = ("refresh_now", ask_for_limits, spend_reset, "pause", "resume")
+    change_form_outer_after_template = "admin/accounts/account/quota_panel_of.html"
 
     @display(description=_("account"), ordering="label", header=True)  # type: ignore[untyped-decorator]
     def name(self, obj: Account) -> tuple[str, str]:
@@ -91,9 +93,11 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     @admin.display(description=_("quota"))
     def quota_left(self, obj: Account) -> SafeString:
-        """Say what the upstream last reported."""
-        words = quota_words(obj.quota) or _("not reported yet")
-        return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', obj.quota_at or "", words)
+        """Draw what the upstream last reported."""
+        plan = [bar for bar in bars(quota.load(obj.quota), timezone.now().timestamp()) if not bar.bucket]
+        if not plan:
+            return format_html("{}", _("not reported yet"))
+        return render_to_string("admin/accounts/account/quota_bars.html", {"bars": plan})
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def used(self, obj: Account) -> SafeString:

@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import Account, AccountStatus, ApiKey
 from accounts.status import describe
+from codexproxy.dashboard.quota import PoolQuota, pool_quota
 from codexproxy.live_settings import load_settings
 from codexproxy.serving.listener_probe import listener_state
 from stats.figures import human_count, human_ms, human_share
@@ -91,6 +92,7 @@ class Overview:
 
     figures: tuple[Figure, ...]
     pool: Pool
+    quota: PoolQuota
     needs: tuple[Need, ...]
     needs_hidden: int
     failures: tuple[UsageRecord, ...]
@@ -116,6 +118,7 @@ def overview(request: HttpRequest) -> Overview:
     return Overview(
         figures=_figures(day_figures(now), failures_link),
         pool=pool,
+        quota=pool_quota(now),
         needs=needs,
         needs_hidden=needs_total - len(needs),
         failures=tuple(last_failures(FAILURES_SHOWN)),

@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from accounts import keys
+from accounts.cookie_board import CookieBoard
 from accounts.pool import AccountPool, Lease
 from accounts.values import AccountReport, AccountView, ApiKeyView
-from codexproxy.gateway import lane, pump, retry, seals
+from codexproxy.gateway import lane, pump, retry, seals, verify
 from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant, SharedState
@@ -27,7 +28,7 @@ from codexproxy.gateway.tokenizer import Tokenizer
 from codexproxy.gateway.types import ClientRequest, ClientStream, Refresher
 from providers import routing
 from providers.adapters.codex import conversation_key
-from providers.contract import Conversation, Provider, Target, Transport
+from providers.contract import Conversation, Provider, RateLimits, Target, Transport
 from stats.meter import UsageQueue
 from translation import errors, registry
 from translation.codec import Codec, OpenedRequest, RelayTarget, SealingTap, WireContext
@@ -70,6 +71,7 @@ class Gateway:
         self.clock = clock
         self.ids = ids or Ids()
         self.tokenizer = Tokenizer()
+        self.cookies = CookieBoard()
         self.is_draining = False
 
     def authenticate(self, headers: Mapping[str, str], query: Mapping[str, str]) -> ApiKeyView:
@@ -121,6 +123,7 @@ class _GenerateCall:
         self.pulse = pump.Pulse(self.snapshot.settings, client)
         self.has_output = False
         self.drops_reasoning = False
+        self.verifications = 0
         self.driver: lane.Tap | None = None
         self.opened: OpenedRequest | None = None
 
@@ -193,7 +196,7 @@ class _GenerateCall:
     # ---- attempts ----------------------------------------------------------------------------------------------
 
     async def _attempts(self, opened: OpenedRequest, target: Target) -> None:
-        gateway, settings = self.gateway, self.snapshot.settings
+        gateway, budget = self.gateway, retry.Budget(attempts=self.snapshot.settings.max_attempts)
         chosen_lane = lane.choose(self.codec, registry.get_upstream(target.codec), opened, target)
         self.record.lane = chosen_lane.name
         conversation = self._conversation(opened)
@@ -202,6 +205,7 @@ class _GenerateCall:
             await gateway.pool.prefer(conversation, owner, now=gateway.clock())
         exclude: set[str] = set()
         seen: Counter[object] = Counter()
+        spent = retry.Spent()
         failure: errors.GatewayError | None = None
         while True:
             try:
@@ -209,6 +213,7 @@ class _GenerateCall:
             except errors.NoCapacity as none_left:
                 raise _last_word(failure, none_left, gateway.clock()) from None
             try:
+                await self._verify(lease.account, target.model)
                 self.record.attempts += 1
                 self.record.account = lease.account
                 _refuse_stale_token(lease.account, gateway.clock())
@@ -223,17 +228,37 @@ class _GenerateCall:
                 what = lease.account.id if isinstance(error, errors.AccountRejected) else type(error)
                 seen[what] += 1
                 output_seen = self.driver is not None and self.driver.has_output
-                step = retry.next_step(error, seen=seen[what], is_committed=self.has_output, has_output=output_seen)
-                if self.record.attempts >= settings.max_attempts:
-                    step = retry.FAIL
+                step = retry.next_step(
+                    error, seen=seen[what], is_committed=self.has_output, has_output=output_seen,
+                    spent=spent.after(error, self.record.attempts, asyncio.get_running_loop().time()), budget=budget,
+                )  # fmt: skip
                 if step.action is not retry.Action.REFRESH:
-                    await gateway.pool.report(lease.account, error, now=gateway.clock())
+                    await gateway.pool.report(lease.account, error, now=gateway.clock(), model=target.model)
+                if isinstance(error, errors.UpstreamBlocked) and error.reason == "path block":
+                    self._forget_cookies(lease.account)
                 if isinstance(error, errors.ModelUnsupported):
                     await gateway.pool.mark_unsupported(lease.account, target.model, now=gateway.clock())
             finally:
                 self.pulse.rest()
                 lease.release()
             await self._follow(step, failure, lease, exclude)
+
+    async def _verify(self, account: AccountView, model: str) -> None:
+        """Let an account go that only our clock thinks is open. Raises: RateLimited."""
+        gateway, now = self.gateway, self.gateway.clock()
+        if self.verifications >= verify.MAX_VERIFICATIONS:
+            return
+        limits = await verify.settle(
+            account, model, provider=gateway.providers[account.provider], transport=gateway.transport,
+            pool=gateway.pool, state=gateway.state, now=now,
+        )  # fmt: skip
+        if limits is None:
+            return
+        self.verifications += 1
+        self._learn(account, limits)
+        until = gateway.pool.quotas.exhausted_until(account, model, now)
+        if until is not None:
+            raise errors.RateLimited("The usage limit of the account is still reached.", until=until)
 
     async def _follow(self, step: retry.Step, failure: errors.GatewayError, lease: Lease, exclude: set[str]) -> None:
         """Prepare the next attempt as the retry table said, or raise the failure."""
@@ -262,6 +287,7 @@ class _GenerateCall:
             conversation=conversation,
             exclude=exclude,
             now=now,
+            skips_exhausted=self.snapshot.settings.skip_exhausted,
         )
 
     async def _attempt(
@@ -292,6 +318,9 @@ class _GenerateCall:
             target,
             Conversation(key=key, headers=opened.context.headers, keeps_account=lease.keeps_account),
         )
+        cookie = gateway.cookies.header(account, upstream_request.url, gateway.clock())
+        if cookie:
+            upstream_request = replace(upstream_request, headers=(*upstream_request.headers, ("cookie", cookie)))
         relayed: Mapping[str, str] = {}
 
         def response_headers() -> Mapping[str, str]:
@@ -311,10 +340,8 @@ class _GenerateCall:
             # 9 open
             upstream = await gateway.transport.open(upstream_request, account.egress)
             self.pulse.has_heard = True
-            now = gateway.clock()
-            limits = provider.limits(upstream.headers, now)
-            if limits is not None:
-                gateway.on_report(AccountReport(account_id=account.id, limits=limits, limits_at=now))
+            self._learn(account, provider.limits(upstream.headers, gateway.clock()))
+            self._keep_cookies(account, upstream_request.url, upstream.headers)
             if upstream.status != 200:
                 body = await pump.read_error_body(upstream, MAX_ERROR_BODY_BYTES)
                 raise provider.classify(upstream.status, upstream.headers, body, gateway.clock())
@@ -343,8 +370,26 @@ class _GenerateCall:
             raise pump.timeout_error(self.snapshot.settings, was_started=self.has_output) from None
         finally:
             self.record.usage = call.driver.usage
+            self._learn(account, provider.told_limits(call.driver.asides, gateway.clock()))
             if upstream is not None:
                 await upstream.close()
+
+    def _learn(self, account: AccountView, limits: RateLimits | None) -> None:
+        """Take note of what the upstream said about the account's limits, here and for the row."""
+        if limits is not None:
+            now = self.gateway.clock()
+            self.gateway.pool.learn(account, limits, now=now)
+            self.gateway.on_report(AccountReport(account_id=account.id, limits=limits, limits_at=now))
+
+    def _keep_cookies(self, account: AccountView, url: str, headers: Mapping[str, str]) -> None:
+        set_cookie = headers.get("set-cookie")
+        changed = self.gateway.cookies.learn(account, url, set_cookie, self.gateway.clock()) if set_cookie else ()
+        if changed:
+            self.gateway.on_report(AccountReport(account_id=account.id, cookies=changed))
+
+    def _forget_cookies(self, account: AccountView) -> None:
+        if self.gateway.cookies.forget(account):
+            self.gateway.on_report(AccountReport(account_id=account.id, forgets_cookies=True))
 
     def _on_output(self) -> None:
         if not self.has_output:

@@ -6,7 +6,7 @@ is that shape). Relay keeps the client's own JSON and the upstream's own frames;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -127,6 +127,11 @@ class TranslatedStream:
         """See `StreamEncoder.heartbeat`."""
         return self._encoder.heartbeat()
 
+    @property
+    def asides(self) -> Mapping[str, bytes]:
+        """See `StreamDecoder`."""
+        return self._decoder.asides
+
     def _advance(self, events: list[ev.Event]) -> bytes:
         for inverse in self._inverses:
             events = inverse.inbound(events)
@@ -206,6 +211,11 @@ class TranslatedAnswer:
     def heartbeat(self) -> bytes:
         """A JSON body has no heartbeat."""
         return b""
+
+    @property
+    def asides(self) -> Mapping[str, bytes]:
+        """See `StreamDecoder`."""
+        return self._decoder.asides
 
     def collected(self) -> bytes:
         """See `WholeTap.collected`."""

@@ -33,6 +33,42 @@ class Step(Struct, frozen=True):
 FAIL = Step(Action.FAIL)
 
 
+class Budget(Struct, frozen=True, kw_only=True):
+    """What one request may spend on trying again: attempts in all, blameless failures, seconds since the first one."""
+
+    attempts: int = 60
+    blameless: int = 4
+    seconds: float = 30.0
+
+
+DEFAULT_BUDGET = Budget()
+
+
+BLAMED = (errors.RateLimited, errors.AccountRejected, errors.UpstreamBlocked, errors.ModelUnsupported)
+"""Failures that only say that this account will not do. They walk the pool as far as it goes; all others would happen
+on the next account as well, and a pool of fifty must not turn one overload into fifty calls."""
+
+
+class Spent(Struct, kw_only=True):
+    """What one request has spent so far; `after` counts a failure. Times are of one monotonic clock."""
+
+    attempts: int = 0
+    blameless: int = 0
+    seconds: float = 0.0
+    first_failure_at: float | None = None
+
+    def after(self, error: errors.GatewayError, attempts: int, now: float) -> Spent:
+        """Count `error`, with which the `attempts`-th attempt ended at `now`."""
+        self.first_failure_at = now if self.first_failure_at is None else self.first_failure_at
+        self.attempts, self.seconds = attempts, now - self.first_failure_at
+        self.blameless += not isinstance(error, BLAMED)
+        return self
+
+    def is_over(self, budget: Budget) -> bool:
+        """Tell whether nothing is left to try with."""
+        return self.attempts >= budget.attempts or self.blameless >= budget.blameless or self.seconds >= budget.seconds
+
+
 class Rule(Struct, frozen=True):
     """`first` is taken up to `times` times for this error type, then `then`."""
 
@@ -52,7 +88,8 @@ RULES: dict[type[errors.GatewayError], Rule] = {
     errors.UpstreamFailed: Rule(Action.OTHER_ACCOUNT, 1),
     errors.UpstreamBlocked: Rule(Action.OTHER_ACCOUNT, MANY),
     errors.UpstreamUnreachable: Rule(Action.SAME_ACCOUNT, 2, then=Action.OTHER_ACCOUNT, delays_s=(0.1, 1.0)),
-    errors.UpstreamDisconnected: Rule(Action.SAME_ACCOUNT, 1),
+    errors.UpstreamDisconnected: Rule(Action.SAME_ACCOUNT, 1, then=Action.OTHER_ACCOUNT),
+    errors.UpstreamTransient: Rule(Action.SAME_ACCOUNT, 1, delays_s=(0.2,)),
     errors.ProtocolViolation: Rule(Action.OTHER_ACCOUNT, 1),
     errors.EmptyResponse: Rule(Action.OTHER_ACCOUNT, 2),
     errors.ModelUnsupported: Rule(Action.OTHER_ACCOUNT, 1),
@@ -61,13 +98,22 @@ RULES: dict[type[errors.GatewayError], Rule] = {
 """Types that are not here fail at once: the request's own fault, or no use in trying."""
 
 
-def next_step(error: errors.GatewayError, *, seen: int, is_committed: bool, has_output: bool) -> Step:
+def next_step(
+    error: errors.GatewayError,
+    *,
+    seen: int,
+    is_committed: bool,
+    has_output: bool,
+    spent: Spent | None = None,
+    budget: Budget = DEFAULT_BUDGET,
+) -> Step:
     """Return what to do after `error`, which happened for the `seen`-th time (1 the first) in this request.
 
     `is_committed`: output reached the client. `has_output`: the upstream had begun to answer (collected answers), so
-    a cut is likely a cap that the next account would hit as well (spec/wire.md §6.6).
+    a cut is likely a cap that the next account would hit as well (spec/wire.md §6.6). `spent`: what the request has
+    used up, this failure included.
     """
-    if is_committed:
+    if is_committed or (spent is not None and spent.is_over(budget)):
         return FAIL
     if isinstance(error, errors.AccountRejected):
         can_refresh = error.reason in ("expired", "invalidated") and seen == 1

@@ -29,6 +29,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     """Tunables of the gateway, in seconds and bytes as named. Defaults are good; rows may override them live."""
 
     rotation_strategy: str = "least_used"
+    skip_exhausted: bool = True
     max_body_bytes: int = 64 * 1024 * 1024
     first_event_timeout_s: float = 600.0
     idle_timeout_s: float = 600.0

@@ -130,7 +130,10 @@ class PyreqwestStream:
         self.broken: PyreqwestError | None = None
         self.is_at_end = False
         self.status: int = response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if "set-cookie" in headers:
+            headers["set-cookie"] = "\n".join(response.headers.getall("set-cookie"))
+        self.headers: Mapping[str, str] = headers
 
     def read(self) -> _Arrived:
         """Return, when awaited, all bytes that have arrived, at least one chunk; b"" at the end."""

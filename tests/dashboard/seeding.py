@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from typing import Any
 
-from accounts.models import AccountStatus, User
+from accounts.models import AccountStatus, QuotaSample, User
 from stats.models import UsageRecord
 from tests.factories import AccountFactory, ApiKeyFactory, UserFactory
 
@@ -35,17 +36,9 @@ def operator() -> User:
 def day(now: datetime, requests: int = 400) -> None:
     """Fill the 24 hours before `now`."""
     dice = random.Random(7)
-    quota = {
-        "windows": {
-            "codex": {
-                "primary": {"used_percent": 22, "window_minutes": 300},
-                "secondary": {"used_percent": 49, "window_minutes": 10080},
-            }
-        }
-    }
     accounts = [
-        AccountFactory(label="team-1", email="one@example.com", plan="pro", quota=quota),
-        AccountFactory(label="team-2", email="two@example.com", plan="plus", quota=quota),
+        AccountFactory(label="team-1", email="one@example.com", plan="pro", quota=_quota(now, 22, 49), quota_at=now),
+        AccountFactory(label="team-2", email="two@example.com", plan="plus", quota=_quota(now, 92, 83), quota_at=now),
         AccountFactory(
             label="team-3",
             email="three@example.com",
@@ -60,9 +53,29 @@ def day(now: datetime, requests: int = 400) -> None:
             status_changed_at=now - timedelta(hours=3),
         ),
     ]
+    QuotaSample.objects.bulk_create(
+        QuotaSample(account=account, at=now - timedelta(hours=age), primary_used=(age * 7 + 22) % 100)
+        for account in accounts[:2]
+        for age in range(48)
+    )
     people = [UserFactory(username=name) for name in ("alice", "bob", "charlie")]
     keys = [ApiKeyFactory(user=user, name=name) for user, name in zip(people, ("laptop", "ci", "phone"), strict=True)]
     UsageRecord.objects.bulk_create(_record(number, now, dice, keys, accounts) for number in range(requests))
+
+
+def _quota(now: datetime, short: int, long: int) -> dict[str, Any]:
+    at = now.timestamp()
+    return {
+        "windows": {
+            "codex": {
+                "primary": {"used_percent": short, "window_minutes": 300, "reset_at": at + 7800},
+                "secondary": {"used_percent": long, "window_minutes": 10080, "reset_at": at + 180_000},
+            },
+            "codex_bengalfox": {"primary": {"used_percent": 5, "window_minutes": 300, "reset_at": at + 9000}},
+        },
+        "names": {"codex_bengalfox": "GPT-5.3-Codex-Spark"},
+        "reset_credits": 1,
+    }
 
 
 def _record(number, now, dice, keys, accounts) -> UsageRecord:

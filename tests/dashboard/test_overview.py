@@ -87,7 +87,7 @@ def test_the_number_of_queries_does_not_grow(
 ) -> None:
     seeding.day(timezone.now(), requests=requests)
 
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         page(admin_client)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codexproxy.gateway.retry import Action, next_step
+from codexproxy.gateway.retry import Action, Budget, Spent, next_step
 from translation import errors
 
 ROWS = [
@@ -22,7 +22,10 @@ ROWS = [
     (errors.UpstreamUnreachable("x"), 3, Action.OTHER_ACCOUNT),
     (errors.UpstreamUnreachable("x"), 4, Action.FAIL),
     (errors.UpstreamDisconnected("x"), 1, Action.SAME_ACCOUNT),
-    (errors.UpstreamDisconnected("x"), 2, Action.FAIL),
+    (errors.UpstreamDisconnected("x"), 2, Action.OTHER_ACCOUNT),
+    (errors.UpstreamDisconnected("x"), 3, Action.FAIL),
+    (errors.UpstreamTransient("x"), 1, Action.SAME_ACCOUNT),
+    (errors.UpstreamTransient("x"), 2, Action.FAIL),
     (errors.EmptyResponse("x"), 2, Action.OTHER_ACCOUNT),
     (errors.EmptyResponse("x"), 3, Action.FAIL),
     (errors.ModelUnsupported("x"), 1, Action.OTHER_ACCOUNT),
@@ -63,3 +66,29 @@ def test_repeated_capacity_failures_wait_longer_each_time() -> None:
         for seen in (1, 2, 3)
     ]
     assert delays == sorted(delays) and delays[0] < delays[-1]
+
+
+# ---- T15: the budget of one request ---------------------------------------------------------------------------------
+
+
+def step_after(error: errors.GatewayError, failures: int, *, seconds_apart: float = 0.0) -> Action:
+    """What follows the last of `failures` equal failures, each seen as if it were the first of its kind."""
+    spent = Spent()
+    for number in range(failures):
+        spent.after(error, number + 1, number * seconds_apart)
+    return next_step(error, seen=1, is_committed=False, has_output=False, spent=spent).action
+
+
+def test_t15_failures_that_blame_no_account_are_tried_four_times_in_all_whatever_their_kinds() -> None:
+    assert step_after(errors.UpstreamBusy("x"), 3) is Action.OTHER_ACCOUNT
+    assert step_after(errors.UpstreamBusy("x"), 4) is Action.FAIL
+
+
+def test_t15_failures_that_blame_the_account_walk_the_whole_pool() -> None:
+    assert step_after(errors.RateLimited("x"), 59) is Action.OTHER_ACCOUNT
+    assert step_after(errors.RateLimited("x"), Budget().attempts) is Action.FAIL
+
+
+def test_t15_half_a_minute_after_the_first_failure_nothing_is_tried_any_more() -> None:
+    assert step_after(errors.RateLimited("x"), 2, seconds_apart=29) is Action.OTHER_ACCOUNT
+    assert step_after(errors.RateLimited("x"), 2, seconds_apart=30) is Action.FAIL

@@ -25,20 +25,20 @@ def sparkline(values: Sequence[int | None], label: str, unit: str = "") -> SafeS
     """Return bars, one per value, oldest first, as an inline SVG that a screen reader can say.
 
     A value that is None, nothing measured, leaves a gap; zero keeps a stub, so that quiet hours show. `unit` is `ms`
-    for durations.
+    for durations and `%` for shares of a whole, whose bars are drawn against 100.
     """
-    human = human_ms if unit == "ms" else human_count
-    known = [value for value in values if value is not None]
-    highest = max(known, default=0)
+    human = {"ms": human_ms, "%": _human_percent}.get(unit, human_count)
+    highest = max((value for value in values if value is not None), default=0)
+    tallest = 100 if unit == "%" else highest
     bars = format_html_join(
         "",
         '<rect x="{}" y="{}" width="{}" height="{}" rx="1"{}><title>{}</title></rect>',
         (
             (
                 position * (BAR_WIDTH + GAP),
-                HEIGHT - _height(value, highest),
+                HEIGHT - _height(value, tallest),
                 BAR_WIDTH,
-                _height(value, highest),
+                _height(value, tallest),
                 format_html(' class="{}"', "cpx-stub") if not value else "",
                 human(value),
             )
@@ -64,6 +64,10 @@ def sparkline(values: Sequence[int | None], label: str, unit: str = "") -> SafeS
 def span(start: datetime, end: datetime) -> str:
     """Return the time between two moments, in its two largest units."""
     return duration_words(end - start)
+
+
+def _human_percent(value: int) -> str:
+    return f"{value} %"
 
 
 def _height(value: int | None, highest: int) -> int:

@@ -10,8 +10,9 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 
+from providers.adapters.codex.account_calls import usage_from, usage_request
 from providers.adapters.codex.errors import classify
-from providers.adapters.codex.limits import read_limits
+from providers.adapters.codex.limits import LIMITS_EVENT, frame_limits, read_limits
 from providers.contract import Conversation, Credential, RateLimits, Target, UpstreamRequest
 from translation.errors import GatewayError
 
@@ -19,6 +20,8 @@ CLIENT_VERSION = "0.169.0"
 """The official CLI whose header set this adapter follows; checked 2026-11."""
 ORIGINATOR = "codex_cli_rs"
 USER_AGENT = f"{ORIGINATOR}/{CLIENT_VERSION} (Debian 12.0.0; x86_64) unknown"
+IDENTITY = (("originator", ORIGINATOR), ("user-agent", USER_AGENT))
+"""The headers that name the client; every call of an account bears them."""
 
 SUBAGENTS = ("review", "compact", "memory_consolidation", "collab_spawn")
 """Labels of `x-openai-subagent` that are passed on; anything else a client sends is ignored (edge case 206)."""
@@ -36,6 +39,7 @@ class CodexProvider:
     codec = "openai-responses"
 
     def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
         self._responses_url = f"{base_url}/codex/responses"
 
     def build(self, body: bytes, credential: Credential, target: Target, conversation: Conversation) -> UpstreamRequest:
@@ -64,7 +68,7 @@ class CodexProvider:
             headers.append(("chatgpt-account-id", credential.upstream_account_id))
         if credential.is_fedramp:
             headers.append(("x-openai-fedramp", "true"))
-        headers += (("originator", ORIGINATOR), ("user-agent", USER_AGENT))
+        headers += IDENTITY
         url = f"{self._responses_url}/compact" if target.operation == "compact" else self._responses_url
         return UpstreamRequest(method="POST", url=url, headers=tuple(headers), body=body)
 
@@ -75,6 +79,19 @@ class CodexProvider:
     def limits(self, headers: Mapping[str, str], now_s: float) -> RateLimits | None:
         """See the contract."""
         return read_limits(headers, now_s)
+
+    def told_limits(self, asides: Mapping[str, bytes], now_s: float) -> RateLimits | None:
+        """See the contract."""
+        data = asides.get(LIMITS_EVENT)
+        return frame_limits(data, now_s) if data is not None else None
+
+    def limits_request(self, credential: Credential) -> UpstreamRequest:
+        """See `KnowsLimits`."""
+        return usage_request(self._base_url, credential, IDENTITY)
+
+    def limits_answer(self, body: bytes, now_s: float) -> RateLimits | None:
+        """See `KnowsLimits`."""
+        return usage_from(body, now_s)
 
     def relayed_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return limits, turn state and model headers; nothing that identifies the account or the edge."""

@@ -156,6 +156,10 @@ def _edge_failed(failure: Failure) -> errors.UpstreamError:
     return errors.UpstreamUnreachable(f"The upstream's edge answered with status {failure.status}.")
 
 
+def _transient(failure: Failure) -> errors.UpstreamError:
+    return errors.UpstreamTransient(failure.shown, retry_after_s=number(failure.headers.get("retry-after")))
+
+
 def _too_large(failure: Failure) -> errors.UpstreamError:
     return errors.UpstreamRefused(failure.shown, status=413, code="context_too_large")
 
@@ -220,7 +224,11 @@ BY_STATUS: dict[int, Callable[[Failure], errors.GatewayError]] = {
     403: _forbidden,
     404: _not_found,
     407: _edge_failed,  # the egress refuses us; no client of ours can do anything about it
+    408: _transient,
+    409: _transient,
     413: _too_large,
+    423: _transient,
+    425: _transient,
     429: _rate_limit,
     500: _server_error,
     503: _busy,

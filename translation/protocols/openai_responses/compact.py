@@ -86,6 +86,7 @@ class CompactTap:
         self.response_id = ""
         self.done = False
         self.has_output = False
+        self.asides: dict[str, bytes] = {}
         self._stream = ResponsesTap(opened)
         self._is_stream = False
         self._pieces: list[bytes] = []

@@ -28,6 +28,7 @@ Json = dict[str, Any]
 _LONE_TEXT = b"event: response.output_text.delta\ndata: "
 _LONE_TEXT_SIZE = len(_LONE_TEXT)
 _MAX_STRAY_CHARS = 4000
+_ASIDE_BYTES = 64 * 1024
 _MAX_EARLY_ASIDES = 16
 
 
@@ -57,6 +58,12 @@ _decode_call = msgspec.json.Decoder(_CallFrame).decode
 _decode_summary = msgspec.json.Decoder(_SummaryFrame).decode
 
 
+def keep_aside(asides: dict[str, bytes], name: str, data: bytes) -> None:
+    """Keep the latest data of an event about the account; few, and none that is large."""
+    if len(data) <= _ASIDE_BYTES and (name in asides or len(asides) < _MAX_EARLY_ASIDES):
+        asides[name] = data
+
+
 class ResponsesDecoder:
     """One stream. Invariant: the events of all calls together are legal (`ir/grammar.py`)."""
 
@@ -70,9 +77,12 @@ class ResponsesDecoder:
         "_stray",
         "_text_block",
         "_text_key",
+        "asides",
     )
 
     def __init__(self) -> None:
+        self.asides: dict[str, bytes] = {}
+        """See `StreamDecoder`."""
         self._splitter = SSESplitter()
         self._normalizer = Normalizer()
         self._assembly = Assembly(self._normalizer)
@@ -214,6 +224,7 @@ class ResponsesDecoder:
         if handler is not None:
             handler(self, payload)
         elif kind.startswith("codex."):
+            keep_aside(self.asides, kind, data)
             self._aside(kind, payload)
         elif not kind:
             self._json_body(payload)

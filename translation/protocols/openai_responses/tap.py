@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from translation.codec import OpenedRequest
-from translation.errors import AccountRejected, GatewayError, ProtocolViolation, UpstreamDisconnected
+from translation.errors import AccountRejected, EmptyResponse, GatewayError, ProtocolViolation, UpstreamDisconnected
 from translation.ir.events import FinishReason
 from translation.ir.usage import Usage
-from translation.protocols.openai_responses.decoder import sniff_name, tolerant_object
+from translation.protocols.openai_responses.decoder import keep_aside, sniff_name, tolerant_object
 from translation.protocols.openai_responses.encoder import ResponsesEncoder
 from translation.protocols.openai_responses.errors import error_from_payload
 from translation.protocols.openai_responses.names import is_codex_client
@@ -46,7 +46,6 @@ _DELTAS = (
 """Frames that pass without a look, like text deltas, which are remembered as well."""
 
 _ALIASES = {b"response.text.delta": b"response.output_text.delta", b"response.done": b"response.completed"}
-_ASIDE_BYTES = 64 * 1024
 
 
 class ResponsesTap:
@@ -229,8 +228,8 @@ class ResponsesTap:
         out.append(block)
 
     def _foreign(self, name: bytes, data: bytes, block: bytes, out: list[bytes]) -> None:
-        if name.startswith(b"codex.") and len(data) <= _ASIDE_BYTES:
-            self.asides[name.decode(errors="replace")] = data
+        if name.startswith(b"codex."):
+            keep_aside(self.asides, name.decode(errors="replace"), data)
         if self._is_codex:
             out.append(block)
 
@@ -281,8 +280,12 @@ class ResponsesTap:
         if not response.get("output"):
             response["output"] = self._memory.output()
             has_changed = has_changed or bool(response["output"])
-        self._flows = self.has_output = self.done = True
         self.usage = usage_from_response(response)
+        if not self.has_output and not response["output"] and self.usage is not None and self.usage.output_tokens > 0:
+            # Tokens were spent on nothing: another account may do better, as in the other lane.
+            self.done, self.error = True, EmptyResponse("The upstream completed without an answer.")
+            return
+        self._flows = self.has_output = self.done = True
         self.finish_reason = _finish_reason(name, response)
         self._final = {"object": "response", "status": name.decode().partition(".")[2], **response}
         self._memory.clear()
