@@ -94,10 +94,8 @@ class ChatStreamEncoder:
             # What a paced stream consists of; written out, because there every call counts.
             text = event.text
             self._text_chars += len(text)
-            try:
-                return self._content_head + jsonio.encode_text(text) + self._choice_end
-            except UnicodeEncodeError:
-                return self._content_head + jsonio.quote(text) + self._choice_end
+            said = jsonio.encode_text(text) if text.isascii() else jsonio.quote(text)
+            return self._content_head + said + self._choice_end
         out: list[bytes] = []
         handlers = self._handlers
         for event in events:
