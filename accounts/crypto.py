@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 VERSION = "v1"
 MIN_KEY_CHARS = 32
 NONCE_BYTES = 12
+KEY_ID_CHARS = 8
 
 
 class DecryptionFailed(Exception):
@@ -28,7 +29,7 @@ class DecryptionFailed(Exception):
 
 def key_id(key: str) -> str:
     """Return the public name of a key: eight hex digits."""
-    return hashlib.sha256(key.encode()).hexdigest()[:8]
+    return hashlib.sha256(key.encode()).hexdigest()[:KEY_ID_CHARS]
 
 
 def _cipher(key: str) -> AESGCM:
@@ -71,6 +72,26 @@ class KeyRing:
             sealed = base64.b64decode(payload, validate=True)
             return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], context.encode()).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
+            raise DecryptionFailed(f"The value encrypted with key {name} is damaged or was moved.") from error
+
+    def seal(self, clear: bytes, context: str) -> bytes:
+        """Return `clear` encrypted, for values that are no rows: the key's id, nonce and ciphertext as bytes."""
+        nonce = os.urandom(NONCE_BYTES)
+        ciphertext = self._ciphers[self.current_id].encrypt(nonce, clear, context.encode())
+        return self.current_id.encode() + nonce + ciphertext
+
+    def unseal(self, sealed: bytes, context: str) -> bytes:
+        """Return what `seal` was given. Raises: DecryptionFailed."""
+        name, nonce = (
+            sealed[:KEY_ID_CHARS].decode("ascii", "replace"),
+            sealed[KEY_ID_CHARS : KEY_ID_CHARS + NONCE_BYTES],
+        )
+        cipher = self._ciphers.get(name)
+        if cipher is None:
+            raise DecryptionFailed(f"No key in ENCRYPTION_KEYS has the id {name}, which encrypted this value.")
+        try:
+            return cipher.decrypt(nonce, sealed[KEY_ID_CHARS + NONCE_BYTES :], context.encode())
+        except (InvalidTag, ValueError) as error:
             raise DecryptionFailed(f"The value encrypted with key {name} is damaged or was moved.") from error
 
     def is_current(self, stored: str) -> bool:

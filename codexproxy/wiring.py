@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from accounts import changes
+from accounts.fields import key_ring
 from accounts.health import Penalty
 from accounts.loader import load_accounts, load_keys
 from accounts.pool import AccountPool
@@ -28,6 +29,7 @@ from codexproxy.api.lean import LeanDoor
 from codexproxy.api.ollama_door import OllamaDoor
 from codexproxy.api.wire import WireApi
 from codexproxy.gateway.flow import Gateway
+from codexproxy.gateway.journal import Journal
 from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings, Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate
 from codexproxy.gateway.state.memory import MemoryState
@@ -76,6 +78,7 @@ class Runtime:
             usage=self.usage,
             on_report=self._reports.append,
             refresher=self.refresh,
+            journal=Journal(self.state, key_ring()),
         )
         self.wire = WireApi(self.gateway)
         self.ollama = OllamaListener(OllamaDoor(self._second_door(), self._ollama_settings))
@@ -105,6 +108,7 @@ class Runtime:
         if self._writer is not None:
             await self._writer.flush()
         await self._write_reports()
+        await self.gateway.journal.flush()
         await self.transport.close()
         await self.gateway.tokenizer.close()
         self._threads.shutdown(wait=False)

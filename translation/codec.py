@@ -66,6 +66,10 @@ class OpenedRequest(Struct, kw_only=True):
     """Digests of what in the request only the account that made it can read, the latest last; see `SealingTap`."""
     decoded: GenerateRequest | None = None
     """The IR, kept by a `decode_request` whose encoder needs it again; None until then."""
+    is_kept: bool = False
+    """The client may name the answer's id later instead of sending the conversation again; see `ContinuingCodec`."""
+    history_items: int = 0
+    """How many items at the start of the input were put there by `ContinuingCodec.expand`."""
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
@@ -156,8 +160,10 @@ class StreamEncoder(Protocol):
 class Tap(Protocol):
     """The relay lane's reader: passes a stream through, edits what must not reach the client, learns the outcome.
 
-    After the end: `usage`, `finish_reason`, `error`, `response_id`, `done`. `has_output` turns true with the first
-    output event: the commit point. `feed` returns what the client gets of this chunk. `asides`: see `StreamDecoder`.
+    After the end: `usage`, `finish_reason`, `error`, `response_id`, `done`, and `answer`, the whole answer as the
+    client got it, where the codec is a `ContinuingCodec`. `has_output` turns true with the first output event: the
+    commit point.
+    `feed` returns what the client gets of this chunk. `asides`: see `StreamDecoder`.
     """
 
     usage: Usage | None
@@ -169,6 +175,9 @@ class Tap(Protocol):
 
     @property
     def asides(self) -> Mapping[str, bytes]: ...
+
+    @property
+    def answer(self) -> Mapping[str, Any] | None: ...
 
     def feed(self, chunk: bytes) -> bytes: ...
 
@@ -230,6 +239,32 @@ class AnsweringCodec(Protocol):
     def answer(self, body: bytes, context: WireContext, models: Sequence[ModelInfo]) -> WireAnswer:
         """Answer the call at `context.path`; `models` are those the caller may use. Raises: GatewayError."""
         ...
+
+
+@runtime_checkable
+class ContinuingCodec(Protocol):
+    """What a codec has besides `Codec` whose clients may name an earlier answer instead of sending everything again."""
+
+    def expand(self, opened: OpenedRequest, history: Sequence[Any]) -> OpenedRequest:
+        """Return the request that a client with the whole conversation would have sent: `history`, then its input."""
+        ...
+
+    def exchange(
+        self, opened: OpenedRequest, answer: Mapping[str, Any], *, is_whole: bool, drops_reasoning: bool
+    ) -> list[Any]:
+        """Return the items that a later request continues from: this request's own, then the answer's.
+
+        With `is_whole` also those of `expand`; with `drops_reasoning` without the reasoning that was not sent.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsAnswer(Protocol):
+    """A `StreamEncoder` that keeps the whole answer it wrote, once it has ended."""
+
+    @property
+    def final(self) -> Mapping[str, Any] | None: ...
 
 
 class Codec(Protocol):

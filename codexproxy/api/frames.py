@@ -12,14 +12,13 @@ from typing import Any
 
 from codexproxy.api.limit_frames import rate_limits_frame
 from translation.wire import jsonio
-from translation.wire.jsontypes import is_array, is_object
 from translation.wire.sse import parse_frame
 
 SendMessage = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-OnFinal = Callable[[str, list[bytes]], None]
 
-SUCCESSES = (b"event: response.completed\n", b"event: response.incomplete\n")
-FAILURES = (b"event: response.failed\n", b"event: error\n")
+TERMINALS = tuple(
+    b"event: %b\n" % name for name in (b"response.completed", b"response.incomplete", b"response.failed", b"error")
+)
 SHOWN_HEADERS = ("x-codex-", "openai-model", "x-models-etag", "x-reasoning-included", "x-request-id")
 """What of an HTTP answer's headers a Codex client reads from a metadata frame."""
 
@@ -49,22 +48,20 @@ class FrameSender:
 class FrameClient:
     """One turn's `ClientStream`. `is_ended` turns true with the terminal frame, before it leaves.
 
-    `on_final` learns the id and the output items of a response that ended well; `on_start` the answer's headers.
+    `on_start` learns the answer's headers.
     """
 
-    __slots__ = ("_clock", "_on_final", "_on_start", "_sender", "_shows_metadata", "is_ended", "is_writing", "started")
+    __slots__ = ("_clock", "_on_start", "_sender", "_shows_metadata", "is_ended", "is_writing", "started")
 
     def __init__(
         self,
         sender: FrameSender,
-        on_final: OnFinal,
         on_start: Callable[[Mapping[str, str]], None],
         *,
         shows_metadata: bool,
         clock: Callable[[], float],
     ) -> None:
         self._sender = sender
-        self._on_final = on_final
         self._on_start = on_start
         self._shows_metadata = shows_metadata
         self._clock = clock
@@ -111,21 +108,10 @@ class FrameClient:
             parsed = parse_frame(block) if block else None
             if parsed is None or not parsed[1]:
                 continue
-            if block.startswith(SUCCESSES):
-                self._ended_well(parsed[1])
-            elif block.startswith(FAILURES):
+            if block.startswith(TERMINALS):
                 self.is_ended = True
             frames.append(parsed[1].replace(b"\n", b" ") if b"\n" in parsed[1] else parsed[1])
         return frames
-
-    def _ended_well(self, data: bytes) -> None:
-        self.is_ended = True
-        payload = jsonio.loads(data)
-        response = payload.get("response") if is_object(payload) else None
-        if is_object(response):
-            output = response.get("output")
-            items = [jsonio.dumps(item) for item in output] if is_array(output) else []
-            self._on_final(str(response.get("id") or ""), items)
 
 
 def error_frame(status: int, headers: Mapping[str, str], body: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 A plain ASGI handler and no Channels consumer: a consumer's dispatch ends in `close_old_connections`, a hop to a
 thread for every socket, and handles one message after the other, so that a client's leaving would wait for its answer.
-Facts: spec/wire.md §1.3, spec/clients.md §1.4. Next: `turns.py` for the memory, `frames.py` for the way back.
+Facts: spec/wire.md §1.3, spec/clients.md §1.4. Next: `turns.py` for the way in, `frames.py` for the way back.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from msgspec.structs import replace
 from accounts.values import ApiKeyView
 from codexproxy.api.frames import FrameClient, FrameSender, error_frame
 from codexproxy.api.lean import Receive, Scope, Send
-from codexproxy.api.turns import TURN_STATE, History, HistoryBudget, StickyState, Turn, read_frame, read_turn
+from codexproxy.api.turns import TURN_STATE, StickyState, Turn, read_frame, read_turn
 from codexproxy.gateway.flow import Gateway
 from codexproxy.gateway.tasks import spawn
 from codexproxy.gateway.types import ClientRequest
 from translation import registry
 from translation.codec import Codec, WireContext
 from translation.errors import (
-    ContinuationLost,
     GatewayError,
     InvalidRequest,
     KeyLimited,
@@ -60,7 +59,6 @@ class SocketDoor:
         self._paths = {
             route.path for route in self._codec.routes if route.method == "POST" and route.operation == "generate"
         }
-        self._budget = HistoryBudget()
         self._ids = Ids()
         self._open: set[ResponsesSocket] = set()
         self._sockets_of: Counter[int] = Counter()
@@ -97,7 +95,7 @@ class SocketDoor:
 
     async def _serve(self, head: ClientRequest, receive: Receive, sender: FrameSender) -> None:
         await sender.message({"type": "websocket.accept", "headers": [(b"x-request-id", head.request_id.encode())]})
-        socket = ResponsesSocket(self._gateway, self._codec, head, sender, History(self._budget), self._ids)
+        socket = ResponsesSocket(self._gateway, self._codec, head, sender, self._ids)
         self._open.add(socket)
         try:
             await socket.serve(receive)
@@ -115,16 +113,13 @@ class SocketDoor:
 
 
 class ResponsesSocket:
-    """One accepted socket. Invariant: at most one turn is unanswered, and only the latest response is continued."""
+    """One accepted socket. Invariant: at most one turn is unanswered."""
 
-    def __init__(
-        self, gateway: Gateway, codec: Codec, head: ClientRequest, sender: FrameSender, history: History, ids: Ids
-    ) -> None:
+    def __init__(self, gateway: Gateway, codec: Codec, head: ClientRequest, sender: FrameSender, ids: Ids) -> None:
         self._gateway = gateway
         self._codec = codec
         self._head = head
         self._sender = sender
-        self._history = history
         self._ids = ids
         self._sticky = StickyState(head.headers.get(TURN_STATE, ""))
         self._shows_metadata = is_codex_client(head.headers)
@@ -155,7 +150,6 @@ class ResponsesSocket:
                 await self._take(message["text"])
         finally:
             await self._stop_turn()
-            self._history.forget()
 
     async def close(self, code: int, reason: str) -> None:
         """Close from our side; the reader then sees the end."""
@@ -214,15 +208,9 @@ class ResponsesSocket:
     # ---- one turn ----------------------------------------------------------------------------------------------
 
     def _begin(self, message: dict[str, Any], key: ApiKeyView) -> None:
-        turn = read_turn(message, self._history)
-
-        def on_final(response_id: str, output: list[bytes]) -> None:
-            if turn.items is not None:
-                self._history.keep(response_id, turn.items + output)
-
+        turn = read_turn(message)
         self._client = FrameClient(
             self._sender,
-            on_final,
             self._sticky.learn,
             shows_metadata=self._shows_metadata and not turn.is_warm_up,
             clock=self._gateway.clock,
@@ -243,7 +231,7 @@ class ResponsesSocket:
         )
         try:
             if turn.is_warm_up:
-                await self._warm_up(request, client)
+                await self._warm_up(request, key, client)
             else:
                 await self._gateway.generate(self._codec, key, request, client)
         finally:
@@ -251,23 +239,27 @@ class ResponsesSocket:
         if self._gateway.is_draining:
             await self.close(RESTART, "the gateway is restarting")
 
-    async def _warm_up(self, request: ClientRequest, client: FrameClient) -> None:
-        """Answer `generate: false` here: the upstream leg is HTTP, there is nothing to warm but our memory."""
-        now = self._gateway.clock()
+    async def _warm_up(self, request: ClientRequest, key: ApiKeyView, client: FrameClient) -> None:
+        """Answer `generate: false` here: there is nothing to warm but the journal, which later turns continue from."""
+        codec, journal, now = self._codec, self._gateway.journal, self._gateway.clock()
         context = WireContext(headers=request.headers, path=request.path, now_s=now, ids=self._ids)
+        story = None
         try:
-            opened = self._codec.open_request(request.body, context)
+            opened = codec.open_request(request.body, context)
             if opened.previous_response_id is not None:
-                raise ContinuationLost(
-                    f"Previous response with id '{opened.previous_response_id[:80]}' not found. Send the full input.",
-                    param="previous_response_id",
-                )
+                opened, story = await journal.expand(key.id, codec, opened)
         except GatewayError as error:
             client.is_ended = True
             await self._say(error)
             return
+        encoder = codec.encoder(opened)
         start = ev.Start(id=self._ids.mint("resp_"), model=opened.model, created=int(now))
-        await client.end(self._codec.encoder(opened).encode([start, ev.Stop(finish_reason="stop", usage=NO_USAGE)]))
+        said = encoder.encode([start, ev.Stop(finish_reason="stop", usage=NO_USAGE)])
+        journal.write(
+            key.id, codec, opened, encoder.final, story=story, account=story.account if story else "",
+            conversation=story.conversation if story else "", drops_reasoning=False,
+        )  # fmt: skip
+        await client.end(said)
 
     async def _stop_turn(self) -> None:
         """Cancel an unanswered turn, which frees its lease and upstream, and wait for the end of every turn."""

@@ -20,6 +20,7 @@ from accounts.cookie_board import CookieBoard
 from accounts.pool import AccountPool, Lease
 from accounts.values import AccountReport, AccountView, ApiKeyView
 from codexproxy.gateway import lane, pump, retry, seals, verify
+from codexproxy.gateway.journal import Journal, Story
 from codexproxy.gateway.record import RequestRecord
 from codexproxy.gateway.snapshot import Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant, SharedState
@@ -31,7 +32,7 @@ from providers.adapters.codex import conversation_key
 from providers.contract import Conversation, Provider, RateLimits, Target, Transport
 from stats.meter import UsageQueue
 from translation import errors, registry
-from translation.codec import Codec, OpenedRequest, RelayTarget, SealingTap, WireContext
+from translation.codec import Codec, ContinuingCodec, OpenedRequest, RelayTarget, SealingTap, WireContext
 from translation.wire.ids import Ids
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Gateway:
         usage: UsageQueue,
         on_report: Callable[[AccountReport], None],
         refresher: Refresher,
+        journal: Journal,
         clock: Callable[[], float] = time.time,
         ids: Ids | None = None,
     ) -> None:
@@ -68,6 +70,7 @@ class Gateway:
         self.usage = usage
         self.on_report = on_report
         self.refresher = refresher
+        self.journal = journal
         self.clock = clock
         self.ids = ids or Ids()
         self.tokenizer = Tokenizer()
@@ -126,6 +129,7 @@ class _GenerateCall:
         self.verifications = 0
         self.driver: lane.Tap | None = None
         self.opened: OpenedRequest | None = None
+        self.story: Story | None = None
 
     async def run(self) -> None:
         """Steps 2 to 4, then attempts until one succeeds or the retry table says to stop."""
@@ -144,10 +148,7 @@ class _GenerateCall:
         self.opened = opened
         self.record.model, self.record.is_stream = opened.model, opened.stream
         if opened.previous_response_id is not None:
-            raise errors.ContinuationLost(
-                f"Previous response with id '{opened.previous_response_id[:80]}' not found. Send the full input.",
-                param="previous_response_id",
-            )
+            opened, self.story = await gateway.journal.expand(self.key.id, self.codec, opened)
         # 3 resolve
         (target, *_) = routing.resolve(
             opened.model, models=snapshot.models, aliases=snapshot.aliases,
@@ -306,7 +307,7 @@ class _GenerateCall:
             self.codec, upstream_codec, opened,
             RelayTarget(
                 model=target.model, prompt_cache_key=key, effort=target.effort, service_tier=target.service_tier,
-                quirks=target.quirks, drops_reasoning=self.drops_reasoning,
+                quirks=target.quirks, drops_reasoning=self._drops_reasoning(account),
             ),
             chosen_lane,
         )  # fmt: skip
@@ -361,6 +362,7 @@ class _GenerateCall:
                 self.record.status = 200
                 await self.client.reply(200, {**response_headers(), "content-type": "application/json"}, collected)
             self.record.usage = call.driver.usage
+            self._keep(opened, account, conversation)
             await pump.drain(upstream)
         except asyncio.CancelledError:
             if not self.pulse.timed_out:
@@ -396,10 +398,25 @@ class _GenerateCall:
             self.has_output = True
             self.record.mark_output()
 
+    def _drops_reasoning(self, account: AccountView) -> bool:
+        """Only the account that made a proof can read it; the journal knows which that was."""
+        return self.drops_reasoning or (self.story is not None and self.story.was_with_other(account.id))
+
+    def _keep(self, opened: OpenedRequest, account: AccountView, conversation: str) -> None:
+        """Let the client name this answer in a later request."""
+        answer = self.driver.answer if opened.is_kept and self.driver is not None else None
+        if answer is not None and isinstance(self.codec, ContinuingCodec):
+            self.gateway.journal.write(
+                self.key.id, self.codec, opened, answer, story=self.story, account=account.id,
+                conversation=conversation, drops_reasoning=self._drops_reasoning(account),
+            )  # fmt: skip
+
     def _conversation(self, opened: OpenedRequest) -> str:
         """The client's conversation, apart for every api key; a request without one is its own."""
         identity = opened.identity
         named = identity.prompt_cache_key or identity.session
+        if named is None and self.story is not None and self.story.conversation:
+            return self.story.conversation  # other instructions than last time make no other conversation
         if named is None and identity.anchor is not None:
             named = f"{identity.user or ''}:{identity.anchor}"  # `user` alone may be one constant of an application
         return f"{self.key.id}:{named or self.request.request_id}"

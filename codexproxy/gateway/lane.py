@@ -7,6 +7,7 @@ is that shape). Relay keeps the client's own JSON and the upstream's own frames;
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from providers.contract import Target
 from translation.codec import (
     Codec,
     ErrorSoftener,
+    KeepsAnswer,
     OpenedRequest,
     RelayTarget,
     StreamDecoder,
@@ -26,6 +28,7 @@ from translation.ir import events as ev
 from translation.ir.response import Fold
 from translation.ir.usage import Usage
 from translation.passes import pipeline
+from translation.wire.jsonio import loads_object
 
 SILENT = frozenset({ev.Start, ev.Ping, ev.UsageUpdate, ev.Opaque, ev.Stop, ev.Error})
 """Events that are no output yet: until another one comes, a failure can still go to another account."""
@@ -132,6 +135,11 @@ class TranslatedStream:
         """See `StreamDecoder`."""
         return self._decoder.asides
 
+    @property
+    def answer(self) -> Mapping[str, Any] | None:
+        """See `Tap`."""
+        return self._encoder.final if isinstance(self._encoder, KeepsAnswer) else None
+
     def _advance(self, events: list[ev.Event]) -> bytes:
         for inverse in self._inverses:
             events = inverse.inbound(events)
@@ -216,6 +224,11 @@ class TranslatedAnswer:
     def asides(self) -> Mapping[str, bytes]:
         """See `StreamDecoder`."""
         return self._decoder.asides
+
+    @property
+    def answer(self) -> Mapping[str, Any] | None:
+        """See `Tap`."""
+        return loads_object(self.collected())
 
     def collected(self) -> bytes:
         """See `WholeTap.collected`."""

@@ -53,6 +53,28 @@ def test_it_refuses_what_it_cannot_open_without_quoting_it(stored: str, context:
     assert "clear" not in str(failure.value)
 
 
+def test_bytes_are_sealed_for_their_context_and_opened_with_any_key_of_the_ring() -> None:
+    sealed = KeyRing([OLD]).seal(b"clear\x00\xff", "journal:7")
+    assert b"clear" not in sealed and sealed != KeyRing([OLD]).seal(b"clear\x00\xff", "journal:7")
+    assert KeyRing([NEW, OLD]).unseal(sealed, "journal:7") == b"clear\x00\xff"
+
+
+@pytest.mark.parametrize(
+    ("sealed", "context"),
+    [
+        pytest.param(KeyRing([OLD]).seal(b"clear", "journal:7"), "journal:7", id="unknown key"),
+        pytest.param(KeyRing([NEW]).seal(b"clear", "journal:7"), "journal:8", id="moved to another context"),
+        pytest.param(KeyRing([NEW]).seal(b"clear", "journal:7")[:-1] + b"x", "journal:7", id="damaged"),
+        pytest.param(b"", "journal:7", id="empty"),
+        pytest.param(key_id(NEW).encode() + b"short", "journal:7", id="cut"),
+    ],
+)
+def test_bytes_that_cannot_be_opened_are_refused_without_quoting_them(sealed: bytes, context: str) -> None:
+    with pytest.raises(DecryptionFailed) as failure:
+        KeyRing([NEW]).unseal(sealed, context)
+    assert "clear" not in str(failure.value)
+
+
 @pytest.mark.django_db
 def test_it_keeps_tokens_encrypted_in_the_database_and_hidden_in_python(caplog: pytest.LogCaptureFixture) -> None:
     token = access_jwt()

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from codexproxy.api import websocket
-from codexproxy.api.turns import History, HistoryBudget, StickyState, read_frame, read_turn
+from codexproxy.api.turns import StickyState, read_frame, read_turn
 from tests.api.sockets import AUTHORIZED, CODEX, EXPIRED, REVOKED, Stage, user
 from tests.gateway.playbook import CREATED, HELLO, ITEM, LIMIT, NOW, completed, event, failed, text
 from translation.errors import InvalidRequest
@@ -274,21 +274,31 @@ async def test_a_compaction_is_not_asked_for_again_by_the_turn_that_continues_it
     assert kinds == [["message", "compaction_trigger"], ["message", "compaction", "message"]]
 
 
-async def test_only_the_latest_response_of_this_socket_can_be_continued(stage: Stage) -> None:
+async def test_an_unknown_response_is_not_found_and_everything_can_be_sent_again(stage: Stage) -> None:
     socket = await stage.connect()
     warm = (await socket.turn([DEVELOPER], generate=False))[-1]["response"]["id"]
-    for previous in ("resp_unknown", warm + "x"):
+    for previous in ("resp_unknown", warm + "x", "x" * 5000):
         [frame] = await socket.turn("hi", previous_response_id=previous)
         assert (frame["type"], frame["status"]) == ("error", 400)
         assert frame["error"]["code"] == "previous_response_not_found"
     [frame] = await socket.turn([], generate=False, previous_response_id="resp_unknown")
     assert frame["error"]["code"] == "previous_response_not_found"
-    other = await stage.connect()
-    [frame] = await other.turn("hi", previous_response_id=warm)
-    assert frame["error"]["code"] == "previous_response_not_found"
 
     stage.play.upstream.answers().sends(HELLO)
     assert said(await socket.turn([DEVELOPER, user("hi")])) == "Hello", "the client sends everything again"
+
+
+async def test_a_response_outlives_its_socket_and_may_be_continued_twice(stage: Stage) -> None:
+    socket = await stage.connect()
+    warm = (await socket.turn([DEVELOPER], generate=False))[-1]["response"]["id"]
+    socket.leaves()
+    await socket.ends()
+    for number in range(2):
+        stage.play.upstream.answers().sends(HELLO)
+        other = await stage.connect()
+        assert said(await other.turn(f"turn {number}", previous_response_id=warm)) == "Hello"
+    inputs = [texts(body["input"]) for body in stage.play.upstream.bodies]
+    assert inputs == [["You are terse.", "turn 0"], ["You are terse.", "turn 1"]]
 
 
 async def test_a_failed_turn_can_be_asked_again(stage: Stage) -> None:
@@ -453,7 +463,6 @@ async def test_leaving_at_any_moment_leaves_nothing_behind() -> None:
         await socket.ends()
         assert len(stage.play.usage) <= 1, f"two records after {moment} steps"
         await stage.play.check_nothing_is_left(requests=None)
-        assert stage.door._budget.left == websocket.HistoryBudget().left
 
 
 async def test_a_broken_connection_in_mid_stream_is_no_fault_of_the_gateway(stage: Stage) -> None:
@@ -501,34 +510,12 @@ async def test_an_old_socket_sends_its_client_to_a_new_one(stage: Stage, monkeyp
     assert socket.close_code == 1000
 
 
-async def test_the_memory_of_a_socket_goes_with_it(stage: Stage) -> None:
-    socket = await stage.connect()
-    await socket.turn([DEVELOPER], generate=False)
-    budget = stage.door._budget
-    assert budget.left < websocket.HistoryBudget().left
-    socket.leaves()
-    await socket.ends()
-    assert budget.left == websocket.HistoryBudget().left
-
-
-# ---- memory ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_history_beyond_its_bounds_is_forgotten() -> None:
-    budget = HistoryBudget(25)
-    small, other = History(budget, 10), History(budget, 20)
-    small.keep("resp_1", [b"x" * 11])
-    assert small.latest_id == ""
-    small.keep("resp_2", [b"x" * 10])
-    other.keep("resp_3", [b"x" * 20])
-    assert (small.latest_id, other.latest_id, budget.left) == ("resp_2", "", 15)
-    small.forget()
-    assert budget.left == 25
+# ---- frames ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_nested_response_is_read_as_a_flat_one() -> None:
     message = read_frame('{"type":"response.create","response":{"model":"m","input":"hi"}}')
-    turn = read_turn(message, History(HistoryBudget()))
+    turn = read_turn(message)
     assert orjson.loads(turn.body())["model"] == "m"
 
 

@@ -164,9 +164,36 @@ def test_responses_input_tokens_are_counted(client: OpenAI) -> None:
     assert client.responses.input_tokens.count(model=MODEL, input="Hello there").input_tokens > 0
 
 
-def test_responses_are_not_stored(client: OpenAI) -> None:
+def test_responses_cannot_be_fetched(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve("resp_1")
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_responses_go_on_from_a_previous_response_id(client: OpenAI, streams: bool) -> None:
+    tool: Any = {"type": "function", "name": "get_weather", "parameters": WEATHER_SCHEMA, "strict": True}
+
+    def respond(given: Any, previous: str | None = None) -> Any:
+        more: Any = {"previous_response_id": previous} if previous else {}
+        if not streams:
+            return client.responses.create(model=MODEL, input=given, tools=[tool], **more)
+        with client.responses.stream(model=MODEL, input=given, tools=[tool], **more) as stream:
+            return stream.get_final_response()
+
+    first = respond(CALL_WEATHER)
+    [call] = [item for item in first.output if item.type == "function_call"]
+    second = respond([{"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}], first.id)
+    assert second.status == "completed" and second.output_text
+    third = respond("And now? [[SAY:still here]]", second.id)
+    assert third.output_text == "still here"
+    inputs = [each.usage.input_tokens for each in (first, second, third)]
+    assert inputs[0] < inputs[1] < inputs[2], "the upstream got the whole conversation each time"
+
+
+def test_an_unknown_previous_response_id_keeps_the_upstreams_code(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as failure:
+        client.responses.create(model=MODEL, input="hi", previous_response_id="resp_unknown")
+    assert failure.value.code == "previous_response_not_found"
 
 
 @pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager")  # the SDK's own use of websockets
@@ -175,7 +202,9 @@ def test_responses_over_a_websocket(client: OpenAI) -> None:
         connection.response.create(model=MODEL, input="[[SAY:first]]")
         previous = _websocket_answer(connection, "first")
         connection.response.create(model=MODEL, input="[[SAY:second]]", previous_response_id=previous)
-        _websocket_answer(connection, "second")
+        previous = _websocket_answer(connection, "second")
+    third = client.responses.create(model=MODEL, input="[[SAY:third]]", previous_response_id=previous)
+    assert third.output_text == "third", "the response outlives its socket"
 
 
 def _websocket_answer(connection: Any, expected: str) -> str:

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from accounts.crypto import KeyRing
 from accounts.keys import digest
 from accounts.pool import AccountPool
 from accounts.values import AccountReport, AccountView, ApiKeyView
 from codexproxy.gateway.flow import Gateway
+from codexproxy.gateway.journal import Journal
 from codexproxy.gateway.snapshot import GatewaySettings, Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate
 from codexproxy.gateway.state.memory import MemoryState
@@ -68,7 +70,7 @@ class World:
             state=self.state, usage=self.usage, transport=self.transport,
             pool=AccountPool(self.state, Candidate, lambda *_: None, lease_ttl_s=900),
             providers={"codex": CodexProvider(self.simulator.codex_base_url)},
-            on_report=self.reports.append, refresher=_no_refresh,
+            on_report=self.reports.append, refresher=_no_refresh, journal=Journal(self.state, KeyRing(["0" * 32])),
         )  # fmt: skip
 
     def fails(self, code: str, *, accounts: Iterable[int], **fields: Any) -> None:

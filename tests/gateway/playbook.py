@@ -16,11 +16,13 @@ from typing import Any
 
 import orjson
 
+from accounts.crypto import KeyRing
 from accounts.health import Penalty
 from accounts.keys import digest
 from accounts.pool import AccountPool
 from accounts.values import AccountReport, AccountView, ApiKeyView
 from codexproxy.gateway.flow import Gateway
+from codexproxy.gateway.journal import Journal
 from codexproxy.gateway.snapshot import GatewaySettings, Snapshot, SnapshotStore
 from codexproxy.gateway.state.contract import Candidate, Grant
 from codexproxy.gateway.state.memory import MemoryState
@@ -395,6 +397,7 @@ class Play:
         self.dialect = dialect
         self.upstream = Upstream()
         self.state = SlowState()
+        self.journal = Journal(self.state, KeyRing(["0" * 32]), clock=lambda: NOW)
         self.usage = UsageQueue()
         self.reports: list[AccountReport] = []
         self.penalties: list[tuple[str, Penalty]] = []
@@ -412,7 +415,8 @@ class Play:
             snapshots=self.store, state=self.state, usage=self.usage, transport=self.upstream,
             pool=AccountPool(self.state, Candidate, lambda *fact: self.penalties.append(fact), lease_ttl_s=900),
             providers={"codex": CodexProvider("https://upstream.example")},
-            on_report=self.reports.append, refresher=self._refresher, clock=lambda: NOW, ids=counting_ids(),
+            on_report=self.reports.append, refresher=self._refresher, journal=self.journal,
+            clock=lambda: NOW, ids=counting_ids(),
         )  # fmt: skip
         self.gateway.tokenizer = Tokenizer(("/no/such/tokenizer",))  # a stage starts no processes: counts are estimates
 

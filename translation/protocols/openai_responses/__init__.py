@@ -8,7 +8,8 @@ Reference: https://platform.openai.com/docs/api-reference/responses (checked 202
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from translation.codec import (
     ModelInfo,
@@ -25,6 +26,7 @@ from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
 from translation.protocols.openai_responses import compact as _compact
+from translation.protocols.openai_responses import continuation as _continuation
 from translation.protocols.openai_responses import encoder as _encoder
 from translation.protocols.openai_responses import errors as _errors
 from translation.protocols.openai_responses import models as _models
@@ -67,6 +69,16 @@ class ResponsesCodec:
     def decode_request(self, opened: OpenedRequest) -> GenerateRequest:
         """Build the IR. Raises: InvalidRequest, UnsupportedFeature."""
         return _request.decode_request(opened)
+
+    def expand(self, opened: OpenedRequest, history: Sequence[Any]) -> OpenedRequest:
+        """Put the conversation before a request that only named its last answer."""
+        return _continuation.expand(opened, history)
+
+    def exchange(
+        self, opened: OpenedRequest, answer: Mapping[str, Any], *, is_whole: bool, drops_reasoning: bool
+    ) -> list[Any]:
+        """Return the items that a later request continues from."""
+        return _continuation.exchange(opened, answer, is_whole=is_whole, drops_reasoning=drops_reasoning)
 
     def encoder(self, opened: OpenedRequest) -> ResponsesEncoder:
         """Return the encoder of one streamed answer."""

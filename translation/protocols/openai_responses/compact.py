@@ -91,7 +91,7 @@ class CompactTap:
         self._is_stream = False
         self._pieces: list[bytes] = []
         self._size = 0
-        self._final: dict[str, Any] | None = None
+        self.answer: dict[str, Any] | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """Take in a chunk; nothing leaves before the end."""
@@ -131,9 +131,9 @@ class CompactTap:
         """See `WholeTap.collected`."""
         if self.error is not None:
             raise self.error
-        if self._final is None:
+        if self.answer is None:
             raise UpstreamDisconnected("The upstream closed the connection before the compaction was complete.")
-        return dumps(self._final)
+        return dumps(self.answer)
 
     def seals(self) -> tuple[str, ...]:
         """See `SealingTap`."""
@@ -160,7 +160,7 @@ class CompactTap:
         self._done({"id": self._stream.response_id, "object": _OBJECT, **kept})
 
     def _done(self, answer: dict[str, Any]) -> None:
-        self._final = answer
+        self.answer = answer
         self.usage = usage_from_response(answer)
         self.response_id = str(answer.get("id") or "")
         self.finish_reason = "stop"

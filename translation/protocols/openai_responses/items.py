@@ -59,7 +59,7 @@ def clean_input(body: dict[str, Any], *, is_codex: bool) -> list[Item]:
 
     Raises: InvalidRequest with the path of what is malformed.
     """
-    raw = _item_list(body)
+    raw = item_list(body)
     field = "messages" if body.get("input") is None else "input"
     rules = _rules(raw, body.get("tools"), is_codex=is_codex)
     cleaned: list[Item] = []
@@ -81,7 +81,8 @@ def without_reasoning(items: list[Item]) -> list[Item]:
     return [item for item in items if item.get("type") != "reasoning"]
 
 
-def _item_list(body: dict[str, Any]) -> list[Item]:
+def item_list(body: dict[str, Any]) -> list[Item]:
+    """Return the input as a list of items, as they came."""
     value = body.get("input")
     if value is None:
         value = body.get("messages")

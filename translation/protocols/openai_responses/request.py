@@ -59,11 +59,12 @@ def open_request(body: bytes, context: WireContext) -> OpenedRequest:
         model=data["model"].strip(),
         stream=bool(data.get("stream")) and not compacts,
         body=data,
-        identity=_identity(data, context.headers),
+        identity=identity(data, context.headers),
         context=context,
         previous_response_id=data.get("previous_response_id") or None,
         operation="compact" if compacts else "respond",
         seals=seals_in(data.get("input")),
+        is_kept=data.get("store") is not False and not compacts,
     )
 
 
@@ -143,6 +144,8 @@ def _validate_items(body: dict[str, Any]) -> None:
     if given is not None and alias is not None:
         raise InvalidRequest("Send either `input` or `messages`, not both.", param="input", code="invalid_value")
     if given is None and alias is None:
+        if body.get("previous_response_id"):
+            return  # nothing new to say is legal after a warm-up
         raise InvalidRequest("`input` is missing.", param="input", code="missing_required_parameter")
     field = "messages" if given is None else "input"
     items = alias if given is None else given
@@ -162,7 +165,8 @@ def _unsupported(field: str, message: str) -> ClientError:
     return UnsupportedFeature(message, param=field, code="unsupported_parameter")
 
 
-def _identity(body: dict[str, Any], headers: Mapping[str, str]) -> ir.Identity:
+def identity(body: dict[str, Any], headers: Mapping[str, str]) -> ir.Identity:
+    """Return who calls and which conversation this is (§3.1)."""
     key = _string(body.get("prompt_cache_key")) or _string(body.get("promptCacheKey"))
     session = next((headers[name] for name in _SESSION_HEADERS if headers.get(name)), None)
     if session is None:

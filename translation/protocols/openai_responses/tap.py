@@ -60,6 +60,7 @@ class ResponsesTap:
         self.has_output = False
         self.asides: dict[str, bytes] = {}
         """Latest data of each `codex.*` event, for the account's limits; shown to Codex clients only."""
+        self.answer: Json | None = None
         self._opened = opened
         self._model = opened.body.get("model") or opened.model
         self._is_codex = is_codex_client(opened.context.headers)
@@ -70,7 +71,6 @@ class ResponsesTap:
         self._is_open = False
         self._flows = False
         self._last = b""
-        self._final: Json | None = None
         self._odd: list[bytes] = []
 
     # ---- bytes in, bytes out -----------------------------------------------------------------------------------
@@ -153,9 +153,9 @@ class ResponsesTap:
         """
         if self.error is not None:
             raise self.error
-        if self._final is None:
+        if self.answer is None:
             raise UpstreamDisconnected("The upstream closed the stream before the answer was complete.")
-        return dumps(self._final)
+        return dumps(self.answer)
 
     def seals(self) -> tuple[str, ...]:
         """See `SealingTap`."""
@@ -287,7 +287,7 @@ class ResponsesTap:
             return
         self._flows = self.has_output = self.done = True
         self.finish_reason = _finish_reason(name, response)
-        self._final = {"object": "response", "status": name.decode().partition(".")[2], **response}
+        self.answer = {"object": "response", "status": name.decode().partition(".")[2], **response}
         self._memory.clear()
         out.append(b"event: %b\ndata: %b" % (name, dumps(payload)) if has_changed else block)
 
@@ -344,7 +344,7 @@ class ResponsesTap:
         rendered = encoder.encode(events)
         self.error, self.usage = encoder.error, encoder.usage
         self.finish_reason, self.response_id = encoder.finish_reason, encoder.response_id
-        self._final = encoder.final
+        self.answer = encoder.final
         self.done = self._is_open = True
         self.has_output = self.error is None
         return rendered
