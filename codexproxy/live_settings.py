@@ -20,7 +20,7 @@ from accounts.keys import KEY_PREFIX
 from accounts.quota import WARNING_STEPS
 from accounts.rotation import STRATEGIES
 from codexproxy.env import env
-from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings
+from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings, SocketSettings
 from codexproxy.models import Setting
 from providers import routing
 from providers.catalog import bundled_models
@@ -109,6 +109,20 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _milliseconds(text: str) -> int:
+    if not text.strip().isdecimal() or not 60_000 <= int(text) <= 3_540_000:
+        raise BadSetting(
+            "must be a number of milliseconds from 60000 to 3540000; upstreams close sockets after 60 minutes."
+        )
+    return int(text)
+
+
+def _few(text: str) -> int:
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 64:
+        raise BadSetting("must be a number from 1 to 64.")
+    return int(text)
+
+
 def _host(text: str) -> str:
     host = text.strip()
     if not host or len(host) > 253 or any(character.isspace() for character in host):
@@ -185,6 +199,9 @@ DEFINITIONS: Mapping[str, Definition] = {
     "ollama.key": Definition(_key, "", "OLLAMA_BRIDGE_KEY", is_secret=True),
     "ollama.version": Definition(_version, "", "OLLAMA_BRIDGE_VERSION"),
     "ollama.disable_vision": Definition(_boolean, False, "OLLAMA_BRIDGE_DISABLE_VISION"),  # noqa: FBT003
+    "ws_pool.enabled": Definition(_boolean, _DEFAULTS.sockets.enabled),
+    "ws_pool.max_age_ms": Definition(_milliseconds, int(_DEFAULTS.sockets.max_age_s * 1000)),
+    "ws_pool.max_per_account": Definition(_few, _DEFAULTS.sockets.max_per_account),
 }
 
 
@@ -211,6 +228,11 @@ def load_settings() -> GatewaySettings:
             host=values["ollama.host"],
             port=values["ollama.port"],
             key=Secret(values["ollama.key"]),
+        ),
+        sockets=SocketSettings(
+            enabled=values["ws_pool.enabled"],
+            max_age_s=values["ws_pool.max_age_ms"] / 1000,
+            max_per_account=values["ws_pool.max_per_account"],
         ),
     )
 

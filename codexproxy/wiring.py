@@ -42,6 +42,7 @@ from providers.contract import Secret
 from providers.oauth.client import OAuthClient
 from providers.routing import SHIPPED_ALIASES
 from providers.transport.pyreqwest_transport import PyreqwestTransport
+from providers.transport.socket_pool import SocketLimits, SocketTransport
 from stats.meter import UsageQueue
 from stats.writer import UsageWriter
 
@@ -63,7 +64,8 @@ class Runtime:
         self.snapshots = SnapshotStore()
         self.state = MemoryState()
         self.usage = UsageQueue()
-        self.transport = PyreqwestTransport()
+        self._http = PyreqwestTransport()
+        self.transport = SocketTransport(self._http, self._socket_limits)
         self.checked_at = 0.0
         self._reports: deque[AccountReport] = deque(maxlen=MAX_REPORTS)
         self._refreshes: dict[str, asyncio.Task[bool]] = {}
@@ -110,6 +112,7 @@ class Runtime:
         await self._write_reports()
         await self.gateway.journal.flush()
         await self.transport.close()
+        await self._http.close()
         await self.gateway.tokenizer.close()
         self._threads.shutdown(wait=False)
 
@@ -163,6 +166,10 @@ class Runtime:
 
     def _ollama_settings(self) -> OllamaBridgeSettings:
         return self.snapshots.current.settings.ollama
+
+    def _socket_limits(self) -> SocketLimits:
+        sockets = self.snapshots.current.settings.sockets
+        return SocketLimits(sockets.max_age_s, sockets.max_per_account)
 
     def _second_door(self) -> LeanDoor:
         return LeanDoor(self.wire, _nothing_else, lambda: self.snapshots.current.settings.max_body_bytes)

@@ -71,11 +71,31 @@ class Conversation(Struct, frozen=True, kw_only=True):
     """What an adapter may know of the client's conversation. `key` is already hashed per account.
 
     `keeps_account`: the conversation was on this account before; what the upstream bound to the account may go back.
+    `may_use_socket`: the operator lets requests leave over WebSockets.
     """
 
     key: str
     headers: Mapping[str, str] = {}
     keeps_account: bool = False
+    may_use_socket: bool = False
+
+
+class SocketCall(Struct, frozen=True, kw_only=True):
+    """How a request may also leave: over the WebSocket of its conversation.
+
+    `headers` are the handshake's; `metadata` is what travels inside the message because it may change from request to
+    request. `account` is the credential's scope, `authorization` what the handshake was signed with.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    account: str
+    authorization: str
+    conversation: str
+    metadata: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"SocketCall({self.url})"
 
 
 class UpstreamRequest(Struct, frozen=True, kw_only=True):
@@ -85,6 +105,7 @@ class UpstreamRequest(Struct, frozen=True, kw_only=True):
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    socket: SocketCall | None = None
 
     def __repr__(self) -> str:
         return f"UpstreamRequest({self.method} {self.url}, {len(self.body)} bytes)"
@@ -179,7 +200,7 @@ class UpstreamStream(Protocol):
 class Transport(Protocol):
     """Moves bytes to upstreams."""
 
-    async def open(self, request: UpstreamRequest, egress: str | None) -> UpstreamStream:
+    def open(self, request: UpstreamRequest, egress: str | None) -> Awaitable[UpstreamStream]:
         """Send `request`, through the proxy URL `egress` if given, and return once headers arrived.
 
         Raises: UpstreamUnreachable.

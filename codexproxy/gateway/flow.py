@@ -317,7 +317,12 @@ class _GenerateCall:
             call.body,
             account.credential,
             target,
-            Conversation(key=key, headers=opened.context.headers, keeps_account=lease.keeps_account),
+            Conversation(
+                key=key,
+                headers=opened.context.headers,
+                keeps_account=lease.keeps_account,
+                may_use_socket=self.snapshot.settings.sockets.enabled,
+            ),
         )
         cookie = gateway.cookies.header(account, upstream_request.url, gateway.clock())
         if cookie:

@@ -25,6 +25,14 @@ class OllamaBridgeSettings(Struct, frozen=True, kw_only=True):
     key: Secret = Secret("")
 
 
+class SocketSettings(Struct, frozen=True, kw_only=True):
+    """Whether conversations may leave over upstream WebSockets, and how many of them (`providers/transport`)."""
+
+    enabled: bool = False
+    max_age_s: float = 3300.0
+    max_per_account: int = 8
+
+
 class GatewaySettings(Struct, frozen=True, kw_only=True):
     """Tunables of the gateway, in seconds and bytes as named. Defaults are good; rows may override them live."""
 
@@ -44,6 +52,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     codec_options: Mapping[str, str] = {}
     """What dialects show of the operator's choice, by dotted key: `WireContext.options`."""
     ollama: OllamaBridgeSettings = OllamaBridgeSettings()
+    sockets: SocketSettings = SocketSettings()
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):

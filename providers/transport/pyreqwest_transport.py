@@ -18,6 +18,7 @@ from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.proxy import ProxyBuilder
 
 from providers.contract import UpstreamRequest
+from providers.transport.arrivals import Arrived
 from translation.errors import UpstreamUnreachable
 
 CONNECT_TIMEOUT_S = 15.0
@@ -26,8 +27,6 @@ SILENCE_LIMIT_S = 1500.0
 The flow's own, much shorter limits decide before; twice the idle limit is what compaction may take."""
 MAX_CLIENTS = 256
 """One per egress; the least recently used goes first."""
-COALESCE_BYTES = 256 * 1024
-"""No more than this is gathered into one read, so that a fast upstream cannot outrun back-pressure."""
 
 
 class PyreqwestTransport:
@@ -114,20 +113,17 @@ async def _close_when_open(outgoing: Any, opening: _Opening) -> None:
 
 
 class PyreqwestStream:
-    """Implements `providers.contract.UpstreamStream`.
-
-    `step` is a started read and `waiting_on` the future it waits for, left over from an earlier `read`; `broken` is
-    the failure that an earlier `read` met behind the bytes it returned.
-    """
+    """Implements `providers.contract.UpstreamStream`; the attributes of `Arriving` are explained there."""
 
     __slots__ = ("_request", "broken", "headers", "is_at_end", "reader", "status", "step", "waiting_on")
+    failures = PyreqwestError
 
     def __init__(self, request: Any, response: Any) -> None:
         self._request = request
         self.reader = response.body_reader
         self.step: Any = None
         self.waiting_on: Any = None
-        self.broken: PyreqwestError | None = None
+        self.broken: Exception | None = None
         self.is_at_end = False
         self.status: int = response.status
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -135,35 +131,13 @@ class PyreqwestStream:
             headers["set-cookie"] = "\n".join(response.headers.getall("set-cookie"))
         self.headers: Mapping[str, str] = headers
 
-    def read(self) -> _Arrived:
+    def read(self) -> Arrived:
         """Return, when awaited, all bytes that have arrived, at least one chunk; b"" at the end."""
-        return _Arrived(self)
+        return Arrived(self)
 
-    def gather(self, chunk: Any) -> bytes:
-        """Return `chunk` and all that can be read without waiting; None is the end of the body."""
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            while chunk is not None:
-                pieces.append(bytes(chunk))
-                size += len(pieces[-1])
-                if size >= COALESCE_BYTES:
-                    break
-                step = self.reader.read_chunk().__await__()
-                try:
-                    self.waiting_on = next(step)
-                except StopIteration as arrived:
-                    chunk = arrived.value
-                else:
-                    self.step = step
-                    break
-            else:
-                self.is_at_end = True
-        except PyreqwestError as error:
-            if not pieces:
-                raise _unreachable(error) from None
-            self.broken = error  # what arrived before it may hold the end of the answer
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    def named(self, failure: Exception) -> UpstreamUnreachable:
+        """Return the typed error of a failed read."""
+        return _unreachable(failure)
 
     async def close(self) -> None:
         """Let the connection go; a connection read to its end returns to the pool."""
@@ -174,50 +148,6 @@ class PyreqwestStream:
         request, self._request = self._request, None
         if request is not None:
             await request.__aexit__(None, None, None)
-
-
-class _Arrived:
-    """Awaitable: one chunk; when it was there without waiting, every further chunk that is there, too.
-
-    A stream at a model's pace is waited for, and its chunk returned at once. A burst is met by the read that needs no
-    waiting: such reads go on until one would wait, and that one is kept for the next `_Arrived`. One generator and no
-    coroutine, and the wait itself is delegated: this runs for every chunk of every stream.
-    """
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: PyreqwestStream) -> None:
-        self._stream = stream
-
-    def __await__(self) -> Generator[Any, Any, bytes]:
-        stream = self._stream
-        if stream.is_at_end:
-            return b""
-        if stream.broken is not None:
-            raise _unreachable(stream.broken) from None
-        step, waiting_on = stream.step, stream.waiting_on
-        try:
-            if step is None:
-                step = stream.reader.read_chunk().__await__()
-                waiting_on = next(step)
-        except StopIteration as arrived:  # how a step hands over its value
-            return stream.gather(arrived.value)
-        except PyreqwestError as error:
-            raise _unreachable(error) from None
-        stream.step = step  # closed with the stream, should this be cancelled
-        try:
-            while True:
-                yield waiting_on
-                waiting_on = next(step)
-        except StopIteration as arrived:
-            chunk = arrived.value
-        except PyreqwestError as error:
-            raise _unreachable(error) from None
-        stream.step = None
-        if chunk is None:
-            stream.is_at_end = True
-            return b""
-        return bytes(chunk)
 
 
 def _build_client(egress: str | None) -> Client:
@@ -240,7 +170,7 @@ def _build_client(egress: str | None) -> Client:
     return builder.build()
 
 
-def _unreachable(error: PyreqwestError) -> UpstreamUnreachable:
+def _unreachable(error: Exception) -> UpstreamUnreachable:
     """Name the kind of failure; the library's own text may hold addresses and stays in the operator's log."""
     return UpstreamUnreachable(
         f"The upstream could not be reached or broke the connection ({type(error).__name__}).", detail=str(error)

@@ -68,6 +68,9 @@ def test_without_rows_everything_is_as_it_was() -> None:
         ("ollama.key", KEY, lambda s: s.ollama.key.reveal() == KEY),
         ("ollama.version", "0.31.2", lambda s: s.codec_options["ollama.version"] == "0.31.2"),
         ("ollama.disable_vision", "true", lambda s: s.codec_options["ollama.disable_vision"] == "true"),
+        ("ws_pool.enabled", "true", lambda s: s.sockets.enabled is True),
+        ("ws_pool.max_age_ms", "600000", lambda s: s.sockets.max_age_s == 600.0),
+        ("ws_pool.max_per_account", "2", lambda s: s.sockets.max_per_account == 2),
     ],
 )
 def test_a_setting_reaches_the_snapshot_and_can_be_taken_back(
@@ -85,7 +88,7 @@ def test_a_setting_reaches_the_snapshot_and_can_be_taken_back(
 def test_every_key_was_tried_above() -> None:
     off_the_path = [key for key in DEFINITIONS if key.startswith("quota.") and key != "quota.skip_exhausted"]
     assert len(off_the_path) == 4, "those are tried in tests/accounts/test_quota_service.py"
-    assert len(DEFINITIONS) == 14 + 4
+    assert len(DEFINITIONS) == 17 + 4
 
 
 @pytest.mark.parametrize(
@@ -113,6 +116,10 @@ def test_every_key_was_tried_above() -> None:
         ("ollama.port", "x"),
         ("ollama.key", "sk-1"),
         ("ollama.version", "v" * 80),
+        ("ws_pool.enabled", "perhaps"),
+        ("ws_pool.max_age_ms", "3600000"),
+        ("ws_pool.max_age_ms", "1"),
+        ("ws_pool.max_per_account", "0"),
         ("no.such", "1"),
     ],
 )

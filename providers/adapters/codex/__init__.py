@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from providers.adapters.codex.account_calls import usage_from, usage_request
 from providers.adapters.codex.errors import classify
 from providers.adapters.codex.limits import LIMITS_EVENT, frame_limits, read_limits
-from providers.contract import Conversation, Credential, RateLimits, Target, UpstreamRequest
+from providers.contract import Conversation, Credential, RateLimits, SocketCall, Target, UpstreamRequest
 from translation.errors import GatewayError
 
 CLIENT_VERSION = "0.169.0"
@@ -29,6 +29,14 @@ LITE_HEADER = "x-openai-internal-codex-responses-lite"
 RELAYED_REQUEST_HEADERS = ("x-codex-beta-features", "x-codex-turn-state")
 ACCOUNT_BOUND_HEADERS = ("x-codex-turn-state",)
 """Issued by an account for one turn; they go back only while the conversation stays on it (spec/wire.md §2.7)."""
+SOCKET_BETA = "responses_websockets=2026-02-06"
+METADATA_HEADERS = ("x-codex-turn-state", "x-codex-window-id", "x-openai-subagent")
+"""Headers that may change with every request; on a socket they are in `client_metadata` (spec/wire.md §1.3.2)."""
+SOCKET_HEADERS = (
+    "x-codex-beta-features", "x-client-request-id", "session-id", "thread-id", "x-codex-window-id", "x-openai-subagent",
+    "openai-beta", "originator", "user-agent", "authorization", "chatgpt-account-id", "x-openai-fedramp",
+)  # fmt: skip
+"""The handshake's, in the official order (spec/wire.md §2.4)."""
 RELAYED_RESPONSE_PREFIXES = ("x-codex-", "x-models-etag", "openai-model", "x-reasoning-included")
 
 
@@ -70,7 +78,28 @@ class CodexProvider:
             headers.append(("x-openai-fedramp", "true"))
         headers += IDENTITY
         url = f"{self._responses_url}/compact" if target.operation == "compact" else self._responses_url
-        return UpstreamRequest(method="POST", url=url, headers=tuple(headers), body=body)
+        may_use_socket = conversation.may_use_socket and conversation.keeps_account and target.operation == "respond"
+        return UpstreamRequest(
+            method="POST", url=url, headers=tuple(headers), body=body,
+            socket=self._socket_call(dict(headers), credential, conversation) if may_use_socket else None,
+        )  # fmt: skip
+
+    def _socket_call(
+        self, headers: Mapping[str, str], credential: Credential, conversation: Conversation
+    ) -> SocketCall:
+        """Say how the same request leaves over the conversation's WebSocket."""
+        known = {**headers, "openai-beta": SOCKET_BETA}
+        metadata = {name: headers[name] for name in METADATA_HEADERS if name in headers}
+        if LITE_HEADER in headers:
+            metadata[f"ws_request_header_{LITE_HEADER.replace('-', '_')}"] = headers[LITE_HEADER]
+        return SocketCall(
+            url=f"ws{self._responses_url.removeprefix('http')}",
+            headers=tuple((name, known[name]) for name in SOCKET_HEADERS if name in known),
+            account=credential.scope,
+            authorization=headers["authorization"],
+            conversation=conversation.key,
+            metadata=metadata,
+        )
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> GatewayError:
         """See the contract."""
