@@ -66,6 +66,8 @@ class OpenedRequest(Struct, kw_only=True):
     """Digests of what in the request only the account that made it can read, the latest last; see `SealingTap`."""
     decoded: GenerateRequest | None = None
     """The IR, kept by a `decode_request` whose encoder needs it again; None until then."""
+    agent: str = ""
+    """Tells apart those who share the conversation that `identity` names: sub-agents of one session."""
     is_kept: bool = False
     """The client may name the answer's id later instead of sending the conversation again; see `ContinuingCodec`."""
     history_items: int = 0

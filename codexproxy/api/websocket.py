@@ -257,7 +257,7 @@ class ResponsesSocket:
         said = encoder.encode([start, ev.Stop(finish_reason="stop", usage=NO_USAGE)])
         journal.write(
             key.id, codec, opened, encoder.final, story=story, account=story.account if story else "",
-            conversation=story.conversation if story else "", drops_reasoning=False,
+            conversation=story.conversation if story else "", agent=story.agent if story else "", drops_reasoning=False,
         )  # fmt: skip
         await client.end(said)
 

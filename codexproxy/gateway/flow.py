@@ -201,16 +201,17 @@ class _GenerateCall:
         chosen_lane = lane.choose(self.codec, registry.get_upstream(target.codec), opened, target)
         self.record.lane = chosen_lane.name
         conversation = self._conversation(opened)
+        speaker = f"{conversation}#{self._agent(opened, conversation)}"
         owner = await seals.owner_of(gateway.state, self.key.id, opened.seals, now=gateway.clock())
         if owner is not None:
-            await gateway.pool.prefer(conversation, owner, now=gateway.clock())
+            await gateway.pool.prefer(speaker, owner, now=gateway.clock())
         exclude: set[str] = set()
         seen: Counter[object] = Counter()
         spent = retry.Spent()
         failure: errors.GatewayError | None = None
         while True:
             try:
-                lease = await self._lease(target, conversation, exclude)
+                lease = await self._lease(target, speaker, exclude)
             except errors.NoCapacity as none_left:
                 raise _last_word(failure, none_left, gateway.clock()) from None
             try:
@@ -278,14 +279,14 @@ class _GenerateCall:
         if step.delay_s:
             await asyncio.sleep(step.delay_s)
 
-    async def _lease(self, target: Target, conversation: str, exclude: set[str]) -> Lease:
+    async def _lease(self, target: Target, speaker: str, exclude: set[str]) -> Lease:
         """Step 5."""
         now = self.gateway.clock()
         return await self.gateway.pool.lease(
             [account for account in self.snapshot.accounts if account.provider == target.provider],
             model=target.model,
             strategy=self.snapshot.settings.rotation_strategy,
-            conversation=conversation,
+            conversation=speaker,
             exclude=exclude,
             now=now,
             skips_exhausted=self.snapshot.settings.skip_exhausted,
@@ -413,8 +414,15 @@ class _GenerateCall:
         if answer is not None and isinstance(self.codec, ContinuingCodec):
             self.gateway.journal.write(
                 self.key.id, self.codec, opened, answer, story=self.story, account=account.id,
-                conversation=conversation, drops_reasoning=self._drops_reasoning(account),
+                conversation=conversation, agent=self._agent(opened, conversation),
+                drops_reasoning=self._drops_reasoning(account),
             )  # fmt: skip
+
+    def _agent(self, opened: OpenedRequest, conversation: str) -> str:
+        """Who speaks in a conversation that several share; one that moves does not take the others along."""
+        if self.story is not None and self.story.conversation == conversation:
+            return self.story.agent
+        return opened.agent
 
     def _conversation(self, opened: OpenedRequest) -> str:
         """The client's conversation, apart for every api key; a request without one is its own."""

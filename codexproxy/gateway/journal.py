@@ -41,12 +41,13 @@ MAX_ID_CHARS = 200
 
 
 class Story(Struct, frozen=True, kw_only=True):
-    """A conversation up to one response. `account` answered it (empty: a warm-up, nobody did)."""
+    """A conversation up to one response. `account` answered it (empty: a warm-up, nobody did) to `agent`."""
 
     response_id: str
     items: list[Any]
     account: str
     conversation: str
+    agent: str
     links: int
     size_bytes: int
 
@@ -99,12 +100,13 @@ class Journal:
         if not clears:
             return None
         links = [loads(clear) for clear in clears]
-        account, conversation, _ = links[-1]
+        account, conversation, agent, _ = links[-1]
         return Story(
             response_id=response_id,
-            items=[item for _, _, items in links for item in items],
+            items=[item for *_, items in links for item in items],
             account=account,
             conversation=conversation,
+            agent=agent,
             links=len(links),
             size_bytes=sum(map(len, clears)),
         )
@@ -119,13 +121,14 @@ class Journal:
         story: Story | None,
         account: str,
         conversation: str,
+        agent: str,
         drops_reasoning: bool,
     ) -> None:
         """Keep what made `answer`. `story` is what the request continued; returns at once, the write comes later."""
         response_id = answer.get("id")
         is_whole = drops_reasoning or story is None or story.links >= MAX_LINKS or story.response_id == response_id
         items = codec.exchange(opened, answer, is_whole=is_whole, drops_reasoning=drops_reasoning)
-        clear = dumps([account, conversation, items])
+        clear = dumps([account, conversation, agent, items])
         size = len(clear) + (0 if is_whole or story is None else story.size_bytes)
         if not isinstance(response_id, str) or len(response_id) > MAX_ID_CHARS or size > MAX_STORY_BYTES:
             return

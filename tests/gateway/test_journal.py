@@ -218,6 +218,18 @@ async def test_a_conversation_stays_on_its_account_and_keeps_its_reasoning(play:
     assert tokens[0] == tokens[1] and keys[0] == keys[1]
 
 
+async def test_a_named_conversation_stays_on_its_account_when_instructions_are_not_repeated() -> None:
+    play = Play("responses", accounts=tuple(account(name, max_concurrency=1) for name in "abcdef"))
+    previous = None
+    for number in range(6):
+        play.upstream.answers().sends(answer(f"resp_{number}", THOUGHT, message(f"a{number}")))
+        instructions = {} if number else {"instructions": "You are terse."}
+        await ask(play, f"q{number}", previous, prompt_cache_key="k", **instructions)
+        previous = f"resp_{number}"
+    assert len({dict(request.headers)["authorization"] for request in play.upstream.requests}) == 1
+    assert sent(play).count("reasoning") == 5
+
+
 async def test_another_account_goes_on_without_the_reasoning_of_the_first(play: Play) -> None:
     play.upstream.answers().sends(answer("resp_1", THOUGHT, message("one")))
     await ask(play, "first")

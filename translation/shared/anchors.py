@@ -23,21 +23,34 @@ _INSTRUCTING = ("system", "developer")
 
 def conversation_anchor(model: str, instructions: str, messages: Sequence[Any]) -> str | None:
     """Return a digest, or None when there is neither an instruction nor a word of the user."""
+    said, first_user = _beginning(instructions, messages)
+    notes = _NOTES.match(first_user) if "<system-reminder>" in first_user else None
+    first_user = first_user[notes.end() :] if notes else first_user
+    if not (said or first_user):
+        return None
+    text = "\0".join((model, said, first_user[:USER_CHARS]))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def agent_digest(instructions: str, messages: Sequence[Any]) -> str:
+    """Return what tells the agents of one session apart: what each is told to be (spec/translation.md §3.2).
+
+    Tools are left out: they come and go during a conversation.
+    """
+    said, _ = _beginning(instructions, messages)
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _beginning(instructions: str, messages: Sequence[Any]) -> tuple[str, str]:
+    """Return the first words of all instructions, and the user's first message."""
     said = instructions
-    first_user = ""
     for message in messages:
         role = message.get("role") if is_object(message) else None
         if role in _INSTRUCTING and len(said) < INSTRUCTION_CHARS:
             said += _text_of(message)
         elif role == "user":
-            first_user = _text_of(message)
-            break
-    notes = _NOTES.match(first_user) if "<system-reminder>" in first_user else None
-    first_user = first_user[notes.end() :] if notes else first_user
-    if not (said or first_user):
-        return None
-    text = "\0".join((model, said[:INSTRUCTION_CHARS], first_user[:USER_CHARS]))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+            return said[:INSTRUCTION_CHARS], _text_of(message)
+    return said[:INSTRUCTION_CHARS], ""
 
 
 def _text_of(message: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translation.shared.anchors import conversation_anchor
+from translation.shared.anchors import agent_digest, conversation_anchor
 
 FIRST = [{"role": "system", "content": "Be terse."}, {"role": "user", "content": "Plan a trip"}]
 LATER = [*FIRST, {"role": "assistant", "content": "Where?"}, {"role": "user", "content": "Oslo"}]
@@ -37,3 +37,9 @@ def test_nothing_said_has_no_anchor() -> None:
 
 def test_lone_surrogates_are_hashed_like_any_text() -> None:
     assert conversation_anchor("m", "", [{"role": "user", "content": "\ud800"}]) is not None
+
+
+def test_agents_of_one_session_differ_by_what_they_are_told_to_be() -> None:
+    assert agent_digest("", FIRST) == agent_digest("", LATER)
+    assert agent_digest("Be terse.", FIRST[1:]) == agent_digest("", FIRST)
+    assert len({agent_digest("", FIRST), agent_digest("You review.", FIRST[1:]), agent_digest("", [])}) == 3

@@ -8,6 +8,7 @@ https://platform.claude.com/docs/en/api/messages.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from translation.codec import OpenedRequest, WireContext
@@ -17,7 +18,7 @@ from translation.passes.schemas import close_objects, strict_violations
 from translation.protocols.anthropic_messages.content import read_system
 from translation.protocols.anthropic_messages.messages import Transcript
 from translation.protocols.anthropic_messages.tools import allows_parallel_calls, read_tool_choice, read_tools
-from translation.shared.anchors import conversation_anchor
+from translation.shared.anchors import agent_digest, conversation_anchor
 from translation.shared.fields import Misread, essential, nested, number, whole, word
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_array, is_object
@@ -44,8 +45,14 @@ def open_request(body: bytes, context: WireContext) -> OpenedRequest:
         stream = essential(fields.get("stream") or False, bool, "stream", "a boolean")
     except Misread as problem:
         raise problem.error() from None
+    identity = _read_identity(model, fields, context)
     return OpenedRequest(
-        model=model, stream=stream, body=fields, context=context, identity=_read_identity(model, fields, context)
+        model=model,
+        stream=stream,
+        body=fields,
+        context=context,
+        identity=identity,
+        agent=agent_digest(*_said(fields)) if identity.anchor is None else "",
     )
 
 
@@ -133,7 +140,7 @@ def _read_identity(model: str, fields: dict[str, Any], context: WireContext) -> 
         prompt_cache_key=key,
         session=session,
         user=user,
-        anchor=_anchor(model, fields) if key is None and session is None else None,
+        anchor=conversation_anchor(model, *_said(fields)) if key is None and session is None else None,
     )
 
 
@@ -151,13 +158,14 @@ def _session_of(user: str | None) -> str | None:
     return found[1] if found else None
 
 
-def _anchor(model: str, fields: dict[str, Any]) -> str | None:
+def _said(fields: dict[str, Any]) -> tuple[str, Sequence[Any]]:
+    """Return the instructions and the messages."""
     messages = fields.get("messages")
     try:
         instructions = "\n\n".join(read_system(fields.get("system")))
     except Misread:
         instructions = ""
-    return conversation_anchor(model, instructions, messages if is_array(messages) else ())
+    return instructions, messages if is_array(messages) else ()
 
 
 # ---- knobs ---------------------------------------------------------------------------------------------------------

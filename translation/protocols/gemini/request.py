@@ -15,7 +15,7 @@ from translation.protocols.gemini import generation
 from translation.protocols.gemini.contents import Conversation, read_texts
 from translation.protocols.gemini.fields import get, listed, unsupported, whole, word
 from translation.protocols.gemini.tools import IMAGE_GENERATION, read_tool_choice, read_tools
-from translation.shared.anchors import conversation_anchor
+from translation.shared.anchors import agent_digest, conversation_anchor
 from translation.shared.fields import Misread
 from translation.wire import jsonio
 from translation.wire.jsontypes import is_object
@@ -47,13 +47,17 @@ def open_gemini_request(body: bytes, context: WireContext) -> OpenedRequest:
         fields = _counted(fields)
     key = word(fields, "promptCacheKey")
     session = next((context.headers[name] for name in _SESSION_HEADERS if context.headers.get(name)), None)
+    messages = _beginning(fields)
     opened = OpenedRequest(
         model=model,
         stream=verb == STREAM_VERB,
         body=fields,
         identity=Identity(
-            prompt_cache_key=key, session=session, anchor=_anchor(model, fields) if not (key or session) else None
+            prompt_cache_key=key,
+            session=session,
+            anchor=None if key or session else conversation_anchor(model, "", messages),
         ),
+        agent=agent_digest("", messages) if key or session else "",
         context=context,
     )
     opened.media_type = None if wants_events(opened) else ARRAY_MEDIA_TYPE
@@ -72,11 +76,12 @@ def _counted(fields: dict[str, Any]) -> dict[str, Any]:
     return inner if is_object(inner) else fields
 
 
-def _anchor(model: str, fields: dict[str, Any]) -> str | None:
+def _beginning(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the system instruction and the first content as messages."""
     said = get(fields, "systemInstruction")
     messages: list[dict[str, Any]] = [{"role": "system", "content": _anchor_text(said)}] if said is not None else []
     messages += [{"role": "user", "content": _anchor_text(it)} for it in listed(fields.get("contents"))[:1]]
-    return conversation_anchor(model, "", messages)
+    return messages
 
 
 def _anchor_text(content: Any) -> str:

@@ -8,6 +8,7 @@ https://platform.openai.com/docs/api-reference/chat/create (checked 2026-11-20).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from translation.codec import OpenedRequest, WireContext
@@ -25,7 +26,7 @@ from translation.ir.request import (
 from translation.protocols.openai_chat.input_items import read_input
 from translation.protocols.openai_chat.messages import Transcript
 from translation.protocols.openai_chat.tools import read_tool_choice, read_tools
-from translation.shared.anchors import conversation_anchor
+from translation.shared.anchors import agent_digest, conversation_anchor
 from translation.shared.fields import (
     Misread,
     essential,
@@ -77,27 +78,30 @@ def open_chat_request(body: bytes, context: WireContext) -> OpenedRequest:
         raise problem.error() from None
     key = word(fields, "prompt_cache_key", "promptCacheKey")
     session = next((context.headers[name] for name in _SESSION_HEADERS if context.headers.get(name)), None)
+    is_named = key is not None or session is not None
+    messages = _messages(fields)
     identity = Identity(
         prompt_cache_key=key,
         session=session,
         user=word(fields, "user"),
-        anchor=_anchor(model, fields) if key is None and session is None else None,
+        anchor=None if is_named else conversation_anchor(model, "", messages),
     )
     return OpenedRequest(
         model=model,
         stream=stream,
         body=fields,
         identity=identity,
+        agent=agent_digest("", messages) if is_named else "",
         context=context,
         previous_response_id=None if fields.get("messages") else word(fields, "previous_response_id"),
     )
 
 
-def _anchor(model: str, fields: dict[str, Any]) -> str | None:
+def _messages(fields: dict[str, Any]) -> Sequence[Any]:
     messages = fields.get("messages") or fields.get("input")
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
-    return conversation_anchor(model, "", messages if is_array(messages) else ())
+    return messages if is_array(messages) else ()
 
 
 def decode_chat_request(opened: OpenedRequest) -> GenerateRequest:

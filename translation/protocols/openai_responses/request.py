@@ -22,7 +22,7 @@ from translation.protocols.openai_responses.names import ORIGIN, is_codex_client
 from translation.protocols.openai_responses.reading import read_items, read_tool_choice, read_tools
 from translation.protocols.openai_responses.seals import seals_in
 from translation.protocols.openai_responses.tools import clean_tool_choice, clean_tools, has_tools
-from translation.shared.anchors import conversation_anchor
+from translation.shared.anchors import agent_digest, conversation_anchor
 from translation.wire.jsonio import loads_object
 from translation.wire.jsontypes import is_array, is_object
 
@@ -55,11 +55,13 @@ def open_request(body: bytes, context: WireContext) -> OpenedRequest:
     compacts = is_compact(context.path)
     if context.path.endswith("/responses/review"):
         context = replace(context, headers={**context.headers, "x-openai-subagent": "review"})
+    who = identity(data, context.headers)
     return OpenedRequest(
         model=data["model"].strip(),
         stream=bool(data.get("stream")) and not compacts,
         body=data,
-        identity=identity(data, context.headers),
+        identity=who,
+        agent=agent_digest(*_said(data)) if who.anchor is None else "",
         context=context,
         previous_response_id=data.get("previous_response_id") or None,
         operation="compact" if compacts else "respond",
@@ -177,14 +179,15 @@ def identity(body: dict[str, Any], headers: Mapping[str, str]) -> ir.Identity:
         prompt_cache_key=key,
         session=session or None,
         user=_string(body.get("user")),
-        anchor=None if key or session else _anchor(body),
+        anchor=None if key or session else conversation_anchor(body["model"], *_said(body)),
     )
 
 
-def _anchor(body: dict[str, Any]) -> str | None:
+def _said(body: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Return the instructions and the messages."""
     given = body.get("input") or body.get("messages")
     items = given if is_array(given) else [{"role": "user", "content": given} if isinstance(given, str) else given]
-    return conversation_anchor(body["model"], _string(body.get("instructions")) or "", items)
+    return _string(body.get("instructions")) or "", items
 
 
 def _reasoning(value: dict[str, Any]) -> ir.ReasoningOptions | None:
