@@ -331,6 +331,8 @@ class SocketStream:
 
     def is_about_the_socket(self) -> bool:
         """Tell whether a refusal would not have come over HTTP."""
+        if self.status in REFUSED and self.status != 403:
+            return True  # "no such path" may be true of sockets only
         error = (tolerant_object(self._held[0]) or {}).get("error")
         code = error.get("code") if is_object(error) else None
         return code in RESEND or (self._start is not None and UNANSWERED in self._held[0])

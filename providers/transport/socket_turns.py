@@ -184,7 +184,7 @@ def refusal_of(frame: bytes) -> tuple[int, dict[str, str], bytes] | None:
     if error is None:
         error = {key: payload[key] for key in ("code", "message", "param") if key in payload}
     headers = {**_plain(payload.get("headers")), "content-type": "application/json"}
-    return status, headers, jsonio.dumps({"error": error})
+    return status, headers, jsonio.dumps({"error": error}) if error else b""
 
 
 def _plain(headers: Any) -> dict[str, str]:

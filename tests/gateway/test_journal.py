@@ -350,11 +350,15 @@ async def test_a_chat_client_is_refused_rather_than_answered_without_its_history
 # ---- at rest --------------------------------------------------------------------------------------------------------
 
 
-async def test_nothing_can_be_read_at_rest(play: Play) -> None:
-    play.upstream.answers().sends(answer("resp_1", message("top secret")))
+@pytest.mark.parametrize("length", [1, 5_000, 200_000])
+async def test_nothing_can_be_read_at_rest_and_all_of_it_comes_back(play: Play, length: int) -> None:
+    play.upstream.answers().sends(answer("resp_1", message("top secret " * length)))
     await ask(play, "a secret question")
     kept = b"".join(link.value for link in play.state._links.values())
     assert kept and b"secret" not in kept
+    play.upstream.answers().sends(answer("resp_2", message("two")))
+    await ask(play, "go on", "resp_1")
+    assert sent(play)[1] == "top secret " * length
 
 
 async def test_an_entry_moved_to_another_key_does_not_open(play: Play) -> None:

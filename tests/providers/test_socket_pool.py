@@ -27,6 +27,7 @@ from providers.transport import socket_pool
 from providers.transport.pyreqwest_transport import PyreqwestTransport
 from providers.transport.socket_pool import SocketLimits, SocketTransport
 from stats.meter import UsageQueue
+from tests.faults.test_fault_table import OUTCOMES, SERVED
 from tests.gateway.playbook import Client
 from translation import registry
 
@@ -458,3 +459,26 @@ async def test_closing_the_transport_closes_every_socket(start: Starter) -> None
     await talk.transport.close()
     await asyncio.sleep(0.05)
     assert talk.open_sockets == 0
+
+
+# ---- the table of faults --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("code", "variant"), OUTCOMES, ids=lambda value: value)
+async def test_a_fault_on_a_socket_before_any_output_ends_like_the_same_fault_over_http(
+    start: Starter, code: str, variant: str
+) -> None:
+    once, _ = OUTCOMES[code, variant]
+    talk = await start(accounts=3)
+    for number in range(3):
+        await talk.say(f"turn {number}")
+    assert talk.ways[-1] == "socket"
+    talk.sim.faults.add(Fault(code, variant=variant, times=1, transport="websocket"))
+    client = await talk.say("go on [[SAY:fine]]")
+    if once == SERVED:
+        assert (client.status, client.text) == (200, "fine")
+    else:
+        assert client.status == once or client.text == "fine"
+    for number in range(3):
+        assert await talk.state.slots_taken(f"a{number}", now=0) == 0
+    assert (await talk.say("and again [[SAY:fine]]")).text == "fine"
