@@ -3,15 +3,15 @@
 The request stays the HTTP request it was (`UpstreamRequest.socket` says that a socket would do): whatever goes wrong
 before the answer begins, it leaves over HTTP, whole. After that a lost socket is a broken connection like any other.
 States of a socket: dialing → idle ⇄ busy → closed; only completed answers lead back to idle with something to continue.
-Facts: spec/wire.md §1.3, spec/operations.md §2.10 and §22, ADR-0015. Next: `socket_turns.py`.
+Facts: spec/wire.md §1.3, spec/operations.md §2.10 and §22, ADR-0015. Next: `socket_stream.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 from websockets.asyncio.client import ClientConnection, connect
@@ -19,23 +19,11 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.protocol import State
 
 from providers.contract import SocketCall, Transport, UpstreamRequest, UpstreamStream
-from providers.transport.arrivals import Arrived
-from providers.transport.socket_turns import (
-    METADATA,
-    RATE_LIMITS,
-    TERMINALS,
-    UNSAID,
-    Memory,
-    Turn,
-    as_sse,
-    headers_of,
-    name_of,
-    read_turn,
-    refusal_of,
-)
-from translation.errors import UpstreamUnreachable
-from translation.protocols.openai_responses.decoder import tolerant_object
-from translation.wire.jsontypes import is_array, is_object
+from providers.transport.socket_stream import SocketStream
+from providers.transport.socket_turns import Memory, Turn, read_turn
+
+_library_log = logging.getLogger("websockets.client")
+_library_log.setLevel(logging.WARNING)  # below that it writes handshakes, tokens and all
 
 DIAL_TIMEOUT_S = 10.0
 DIAL_GAP_S = 1.0
@@ -54,10 +42,6 @@ MAX_SOCKETS = 512
 MAX_MESSAGE_BYTES = 15 * 1024 * 1024
 """Upstreams close at 16 MiB (spec/wire.md §1.3.5)."""
 MAX_FRAME_BYTES = 64 * 1024 * 1024
-MAX_METADATA_FRAMES = 16
-RESEND = frozenset({"previous_response_not_found", "websocket_connection_limit_reached"})
-"""Refusals that say something about the socket and nothing about the request."""
-UNANSWERED = b"No tool output found"
 
 
 class SocketLimits(Struct, frozen=True):
@@ -169,6 +153,7 @@ class SocketTransport:
                 ping_timeout=PONG_PATIENCE_S,
                 max_size=MAX_FRAME_BYTES,
                 max_queue=64,
+                logger=_library_log,
             )
         except (OSError, TimeoutError, InvalidHandshake, ValueError, ImportError, EOFError) as failure:
             is_refused = isinstance(failure, InvalidStatus) and failure.response.status_code in REFUSED
@@ -230,7 +215,9 @@ class SocketTransport:
         if len(message) > MAX_MESSAGE_BYTES:
             socket.is_busy = False
             return None
-        stream = SocketStream(self, key, socket, connection, turn, start)
+        stream = SocketStream(
+            connection, socket.memory, turn, start, on_end=lambda is_good: self._ended(key, socket, is_good=is_good)
+        )
         try:
             await connection.send(message, text=True)
             await stream.begin()
@@ -246,153 +233,13 @@ class SocketTransport:
                 return None
         return stream
 
-    def ended(self, key: tuple[str, str, str], socket: Socket, *, is_good: bool) -> None:
+    def _ended(self, key: tuple[str, str, str], socket: Socket, *, is_good: bool) -> None:
         """Take a socket back whose answer has ended; one that did not end well is closed."""
         if not is_good:
             self._drop(key, socket)
         else:
             socket.is_busy = False
             socket.used_at = _now()
-
-
-class SocketStream:
-    """Implements `providers.contract.UpstreamStream`: frames in, the events of an HTTP answer out.
-
-    It is its own `reader`; the attributes of `Arriving` are explained there.
-    """
-
-    __slots__ = (
-        "_connection",
-        "_held",
-        "_is_over",
-        "_is_returned",
-        "_key",
-        "_output",
-        "_pool",
-        "_socket",
-        "_start",
-        "_turn",
-        "broken",
-        "headers",
-        "is_at_end",
-        "reader",
-        "status",
-        "step",
-        "waiting_on",
-    )
-    failures = ConnectionClosed
-
-    def __init__(
-        self,
-        pool: SocketTransport,
-        key: tuple[str, str, str],
-        socket: Socket,
-        connection: ClientConnection,
-        turn: Turn,
-        start: int | None,
-    ) -> None:
-        self._pool = pool
-        self._key = key
-        self._socket = socket
-        self._connection = connection
-        self._turn = turn
-        self._start = start
-        self._held: list[bytes] = []
-        self._output: list[Any] = []
-        self._is_over = False
-        self._is_returned = False
-        self.status = 200
-        self.headers: Mapping[str, str] = {}
-        self.is_at_end = False
-        self.reader: Any = self
-        self.step: Any = None
-        self.waiting_on: Any = None
-        self.broken: Exception | None = None
-
-    async def begin(self) -> None:
-        """Read to the first event; what precedes it are the headers. Raises: ConnectionClosed."""
-        headers: dict[str, str] = {}
-        for _ in range(MAX_METADATA_FRAMES):
-            frame = await self._connection.recv(decode=False)
-            name = name_of(frame)
-            if name == b"error" and (refusal := refusal_of(frame)) is not None:
-                self.status, told, body = refusal
-                self.headers = {**headers, **told}
-                self._held, self._is_over = [body], True
-                return
-            if name in METADATA or name == RATE_LIMITS:
-                headers |= headers_of(name, frame)
-            data = self._event(name, frame)
-            if data:
-                self._held.append(data)
-            if name not in METADATA and name != RATE_LIMITS and name not in UNSAID:
-                break
-        self.headers = headers
-
-    def is_about_the_socket(self) -> bool:
-        """Tell whether a refusal would not have come over HTTP."""
-        if self.status in REFUSED and self.status != 403:
-            return True  # "no such path" may be true of sockets only
-        error = (tolerant_object(self._held[0]) or {}).get("error")
-        code = error.get("code") if is_object(error) else None
-        return code in RESEND or (self._start is not None and UNANSWERED in self._held[0])
-
-    def read(self) -> Arrived:
-        """Return, when awaited, all events that have arrived, at least one; b"" at the end."""
-        return Arrived(self)
-
-    async def read_chunk(self) -> bytes | None:
-        """Return what is next, None at the end. Raises: ConnectionClosed."""
-        if self._held:
-            held, self._held = b"".join(self._held), []
-            return held
-        while not self._is_over:
-            frame = await self._connection.recv(decode=False)
-            data = self._event(name_of(frame), frame)
-            if data:
-                return data
-        return None
-
-    def named(self, failure: Exception) -> UpstreamUnreachable:
-        """Return the typed error of a lost socket."""
-        return UpstreamUnreachable(
-            "The upstream closed the WebSocket in the middle of the answer.", detail=str(failure)
-        )
-
-    async def close(self) -> None:
-        """Give the socket back, or break it when its answer has not ended: that frees the upstream at once."""
-        step, self.step, self.waiting_on = self.step, None, None
-        if step is not None:
-            step.close()
-        self.is_at_end = True
-        if not self._is_returned:
-            self._return(is_good=False)
-
-    def _event(self, name: bytes, frame: bytes) -> bytes:
-        """Learn from an event and return it as it would have come over HTTP; empty for what would not have come."""
-        if name in METADATA or name in UNSAID:
-            return b""
-        if name == b"response.output_item.done":
-            self._output.append((tolerant_object(frame) or {}).get("item"))
-        elif name in TERMINALS:
-            self._end(name, frame)
-        return as_sse(name, frame)
-
-    def _end(self, name: bytes, frame: bytes) -> None:
-        self._is_over = True
-        response = (tolerant_object(frame) or {}).get("response")
-        memory = self._socket.memory
-        if name in (b"response.completed", b"response.done") and is_object(response):
-            output = response.get("output")
-            items = output if is_array(output) and output else self._output
-            memory.learn(self._turn, self._start, str(response.get("id") or ""), items)
-        else:
-            memory.forget()
-        self._return(is_good=name not in (b"error", b"response.failed"))
-
-    def _return(self, *, is_good: bool) -> None:
-        self._is_returned = True
-        self._pool.ended(self._key, self._socket, is_good=is_good)
 
 
 def _now() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -449,6 +450,41 @@ async def test_a_client_that_leaves_breaks_the_socket_and_frees_the_upstream(sta
     assert talk.open_sockets == 0 and not talk.transport._sockets
     assert await talk.state.slots_taken("a0", now=0) == 0
     assert (await talk.say("back [[SAY:yes]]")).text == "yes"
+
+
+async def test_no_token_is_logged_at_any_level(start: Starter, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    talk = await start()
+    for number in range(3):
+        await talk.say(f"turn {number}")
+    talk.sim.faults.add(Fault("F15", variant="close_1011", after="start", transport="websocket"))
+    await talk.say("go on")
+    account = talk.sim.accounts.find("a0")
+    assert account is not None and talk.ways.count("socket") == 3
+    assert account.access_token not in caplog.text
+    [request] = [each for each in talk.sim.received if each.method == "GET"]
+    assert account.access_token in str(request.headers), "there was something to log"
+
+
+async def test_an_idle_socket_is_closed_after_a_while(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_pool, "SWEEP_S", 0.05)
+    monkeypatch.setattr(socket_pool, "IDLE_S", 0.1)
+    talk = await start()
+    await talk.say("one")
+    await talk.say("two")
+    assert talk.open_sockets == 1
+    await asyncio.sleep(0.4)
+    assert talk.open_sockets == 0 and not talk.transport._sockets and not talk.transport._accounts
+    assert (await talk.say("still there? [[SAY:yes]]")).text == "yes"
+
+
+async def test_dials_of_one_account_are_paced(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_pool, "DIAL_GAP_S", 60.0)
+    talk = await start()
+    for _ in range(2):
+        for name in "abc":
+            await talk.ask({"input": "hi", "prompt_cache_key": name})
+    assert talk.sim.counters["websockets.opened"] == 1 and talk.ways.count("http") == 5
 
 
 async def test_closing_the_transport_closes_every_socket(start: Starter) -> None:
