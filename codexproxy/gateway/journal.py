@@ -3,7 +3,7 @@
 A response is one link: the new items of its request and its output, behind the link of the response it continued. A
 chain of links belongs to one api key (anyone else's id is "not found") and to one account: an answer of another account
 starts a new chain, without reasoning that only the old one can read. Writing happens after the answer, off its path.
-Links are compressed, encrypted, bounded in bytes and time. Facts: architecture §5, spec/translation.md §3.3, ADR-0014.
+Links are compressed, encrypted, bounded in bytes and time. Facts: architecture §5, spec/translation.md §3.3, ADR-0018.
 """
 
 from __future__ import annotations

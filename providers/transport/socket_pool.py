@@ -3,7 +3,7 @@
 The request stays the HTTP request it was (`UpstreamRequest.socket` says that a socket would do): whatever goes wrong
 before the answer begins, it leaves over HTTP, whole. After that a lost socket is a broken connection like any other.
 States of a socket: dialing → idle ⇄ busy → closed; only completed answers lead back to idle with something to continue.
-Facts: spec/wire.md §1.3, spec/operations.md §2.10 and §22, ADR-0015. Next: `socket_stream.py`.
+Facts: spec/wire.md §1.3, spec/operations.md §2.10 and §22, ADR-0019. Next: `socket_stream.py`.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class SocketTransport:
                 proxy=egress,
                 open_timeout=DIAL_TIMEOUT_S,
                 close_timeout=1.0,
-                compression=None,  # inflating every small frame costs half as much again (ADR-0015)
+                compression=None,  # inflating every small frame costs half as much again (ADR-0019)
                 ping_interval=PING_S,
                 ping_timeout=PONG_PATIENCE_S,
                 max_size=MAX_FRAME_BYTES,
