@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -73,7 +73,8 @@ class Journal:
         self._state = state
         self._ring = ring
         self._clock = clock
-        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self._queue: deque[tuple[str, _Pending]] = deque()
+        self._pending: dict[str, _Pending] = {}
         self._pending_bytes = 0
         self._writing: asyncio.Task[None] | None = None
 
@@ -138,7 +139,9 @@ class Journal:
             log.warning("the journal cannot keep up: the response %s cannot be continued by its id", response_id)
             return
         parent = None if is_whole or story is None else _name(key_id, story.response_id)
-        self._pending[_name(key_id, response_id)] = _Pending(clear, parent, _context(key_id))
+        name = _name(key_id, response_id)
+        link = self._pending[name] = _Pending(clear, parent, _context(key_id))
+        self._queue.append((name, link))
         self._pending_bytes += len(clear)
         if self._writing is None:
             self._writing = spawn(self._write_pending(), "journal")
@@ -176,8 +179,8 @@ class Journal:
     async def _write_pending(self) -> None:
         """Write link after link; one that the shared state refuses is given up, and is lost for its client."""
         try:
-            while self._pending:
-                name, link = next(iter(self._pending.items()))
+            while self._queue:
+                name, link = self._queue.popleft()
                 try:
                     is_large = len(link.clear) > LARGE_BYTES
                     sealed = await asyncio.to_thread(self._pack, link) if is_large else self._pack(link)

@@ -326,6 +326,27 @@ async def test_a_journal_that_cannot_keep_up_drops_and_says_so(
     assert_not_found(await ask(play, "second", "resp_1"))
 
 
+async def test_an_id_the_upstream_gives_twice_means_the_latest_and_leaks_nothing(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, keep_link = asyncio.Event(), play.state.keep_link
+
+    async def later(*given: Any, **named: Any) -> None:
+        await gate.wait()
+        await keep_link(*given, **named)
+
+    monkeypatch.setattr(play.state, "keep_link", later)
+    for said in ("one", "two", "three"):
+        play.upstream.answers().sends(answer("resp_1", message(said)))
+        await play.ask(input=said)
+    gate.set()
+    await play.journal.flush()
+    assert (play.journal._pending, play.journal._pending_bytes) == ({}, 0)
+    play.upstream.answers().sends(answer("resp_2", message("four")))
+    await ask(play, "go on", "resp_1")
+    assert sent(play) == ["three", "three", "go on"]
+
+
 async def test_a_shared_state_that_fails_costs_the_entry_and_nothing_else(
     play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
