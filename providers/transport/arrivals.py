@@ -45,7 +45,7 @@ class Arrived:
     def __init__(self, stream: Arriving) -> None:
         self._stream = stream
 
-    def __await__(self) -> Generator[Any, Any, bytes]:
+    def __await__(self) -> Generator[Any, Any, bytes]:  # noqa: C901 (split, it costs a generator for every chunk)
         stream = self._stream
         if stream.is_at_end:
             return b""
@@ -63,8 +63,12 @@ class Arrived:
         stream.step = step  # closed with the stream, should this be cancelled
         try:
             while True:
-                yield waiting_on
-                waiting_on = next(step)
+                try:
+                    yield waiting_on
+                except Exception as failure:  # what the future holds is the read's to understand
+                    waiting_on = step.throw(failure)
+                else:
+                    waiting_on = next(step)
         except StopIteration as arrived:
             chunk = arrived.value
         except stream.failures as error:

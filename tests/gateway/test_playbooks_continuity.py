@@ -11,6 +11,12 @@ from accounts.values import ApiKeyView
 from tests.gateway.playbook import CREATED, HELLO, ITEM, NOW, Client, Play, account, completed, text
 
 
+@pytest.fixture(params=["chat", "responses", "messages"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Those whose clients name a session in the body."""
+    return request.param
+
+
 def used(play: Play) -> list[str]:
     """The accounts that were asked, in order."""
     return [dict(request.headers)["authorization"].removeprefix("Bearer token-") for request in play.upstream.requests]
@@ -20,6 +26,8 @@ def body(play: Play, agent: str, session: str | None = "shared") -> dict[str, An
     """A request of one agent of a session; without a session it is known by what it says."""
     if play.dialect == "chat":
         said: dict[str, Any] = {"messages": [{"role": "system", "content": agent}, {"role": "user", "content": "hi"}]}
+    elif play.dialect == "messages":
+        said = {"system": agent, "messages": [{"role": "user", "content": "hi"}]}
     else:
         said = {"instructions": agent, "input": "hi"}
     return {**said, "prompt_cache_key": session} if session else said
