@@ -137,7 +137,7 @@ class CompactTap:
 
     def seals(self) -> tuple[str, ...]:
         """See `SealingTap`."""
-        return seals_in(self._final.get("output")) if self._final is not None else ()
+        return seals_in(self.answer.get("output")) if self.answer is not None else ()
 
     def _read(self, data: bytes) -> None:
         payload = tolerant_object(data)

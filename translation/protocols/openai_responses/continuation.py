@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from translation.codec import OpenedRequest
 from translation.protocols.openai_responses.items import Item, item_list, without_reasoning
 from translation.protocols.openai_responses.request import identity
+from translation.protocols.openai_responses.seals import seals_in
 from translation.wire.jsontypes import is_array, is_object
 
 _ASKS_ONCE = "compaction_trigger"
@@ -31,6 +32,7 @@ def expand(opened: OpenedRequest, history: Sequence[Item]) -> OpenedRequest:
         identity=identity(body, opened.context.headers),
         previous_response_id=None,
         history_items=len(history),
+        seals=seals_in(body["input"]),
     )
 
 

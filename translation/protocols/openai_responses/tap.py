@@ -159,7 +159,7 @@ class ResponsesTap:
 
     def seals(self) -> tuple[str, ...]:
         """See `SealingTap`."""
-        return seals_in(self._final.get("output")) if self._final is not None else ()
+        return seals_in(self.answer.get("output")) if self.answer is not None else ()
 
     def _cut(self, chunk: bytes) -> list[bytes]:
         """Cut into blocks without their blank line; a boundary is searched only where it can be new."""
