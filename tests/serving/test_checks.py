@@ -76,7 +76,7 @@ def test_several_workers_want_shared_state(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("CODEXPROXY_WORKERS", "2")
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
 
-    assert found(REDIS_URL="") == ["codexproxy.W003", "codexproxy.W004"]
+    assert found(REDIS_URL="") == ["codexproxy.E009", "codexproxy.W004"]
 
 
 def test_a_database_that_is_not_supported_is_an_error_and_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
