@@ -123,6 +123,7 @@ class _GenerateCall:
         self.drops_reasoning = False
         self.driver: lane.Tap | None = None
         self.opened: OpenedRequest | None = None
+        self.slot: Grant | None = None
 
     async def run(self) -> None:
         """Steps 2 to 4, then attempts until one succeeds or the retry table says to stop."""
@@ -160,12 +161,12 @@ class _GenerateCall:
             await self._answer_alone(opened, opened.answer)
             return
         # 4 admit
-        slot = await self._key_slot()
+        self.slot = await self._key_slot()
         try:
             await self._attempts(opened, target)
         finally:
-            if slot is not None:
-                gateway.state.release(slot)
+            if self.slot is not None:
+                gateway.state.release(self.slot)
 
     async def _answer_alone(self, opened: OpenedRequest, answer: bytes) -> None:
         """Send what the codec said without an upstream: some requests only ask whether a model is there."""
@@ -303,7 +304,7 @@ class _GenerateCall:
             }
 
         def keep_lease() -> None:
-            lease.prolong(ttl_s=self.snapshot.settings.lease_ttl_s, now=gateway.clock())
+            self._keep_slots(lease)
 
         self.pulse.watch(begin=response_headers if opened.stream else None, beat=call.driver.heartbeat, keep=keep_lease)
         upstream = None
@@ -345,6 +346,13 @@ class _GenerateCall:
             self.record.usage = call.driver.usage
             if upstream is not None:
                 await upstream.close()
+
+    def _keep_slots(self, lease: Lease) -> None:
+        """Say that the request still lives, so that neither its account's slot nor its key's lapses."""
+        ttl_s, now = self.snapshot.settings.lease_ttl_s, self.gateway.clock()
+        lease.prolong(ttl_s=ttl_s, now=now)
+        if self.slot is not None:
+            self.gateway.state.prolong(self.slot, ttl_s=ttl_s, now=now)
 
     def _on_output(self) -> None:
         if not self.has_output:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import os
+import socket
 from typing import Any
 
 from django.conf import settings
@@ -24,7 +26,7 @@ TIMEOUT_S = 2.0
 
 
 def lock_name() -> str:
-    """Return the key of the lock."""
+    """Return the key of the lock; its value is the host and the process id of the one that is awake."""
     return f"{{{settings.REDIS_PREFIX}}}:beat"
 
 
@@ -34,6 +36,7 @@ class SoleScheduler(DatabaseScheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         client = Redis.from_url(settings.REDIS_URL, socket_connect_timeout=TIMEOUT_S, socket_timeout=TIMEOUT_S)
         self._lock = client.lock(lock_name(), timeout=LEASE_S, thread_local=False)
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._is_awake = False
         super().__init__(*args, **kwargs)
 
@@ -55,7 +58,10 @@ class SoleScheduler(DatabaseScheduler):
     def _may_send(self) -> bool:
         was_awake = self._is_awake
         try:
-            self._is_awake = self._lock.reacquire() if was_awake else self._lock.acquire(blocking=False)
+            if was_awake:
+                self._lock.reacquire()  # raises when it is no longer ours
+            else:
+                self._is_awake = self._lock.acquire(blocking=False, token=self._name)
         except (LockError, RedisError, OSError) as error:
             self._is_awake = False
             if was_awake:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -19,7 +16,7 @@ from codexproxy.gateway.state.contract import Affinity, Candidate, Grant
 from codexproxy.gateway.state.redis_bus import channel
 from codexproxy.gateway.state.redis_link import RedisLink
 from codexproxy.gateway.state.redis_state import RedisState
-from tests.gateway.redis_server import URL, needs_redis, redis_state
+from tests.gateway.redis_server import URL, OwnRedis, needs_redis, needs_redis_server, redis_state
 from translation.errors import StateUnavailable
 
 pytestmark = [pytest.mark.real_time, needs_redis]
@@ -44,45 +41,9 @@ async def state() -> AsyncIterator[RedisState]:
         yield found
 
 
-class Server:
-    """A Redis of a test's own, which can be stopped, frozen and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen(
-            [*command, "--dir", str(self._folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        for _ in range(500):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.01)
-        raise AssertionError("redis-server did not start")
-
-    def signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed here")
-    found = Server(tmp_path)
+def server(tmp_path: Path) -> Iterator[OwnRedis]:
+    found = OwnRedis(tmp_path)
     found.start()
     yield found
     found.stop()
@@ -216,7 +177,8 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(state: RedisS
 # ---- outages --------------------------------------------------------------------------------------------------------
 
 
-async def test_without_redis_calls_fail_at_once_and_all_works_again_when_it_is_back(server: Server) -> None:
+@needs_redis_server
+async def test_without_redis_calls_fail_at_once_and_all_works_again_when_it_is_back(server: OwnRedis) -> None:
     async with redis_state(url=server.url) as state:
         kept = await take(state, A)
         assert kept is not None and state.problem == ""
@@ -236,7 +198,8 @@ async def test_without_redis_calls_fail_at_once_and_all_works_again_when_it_is_b
         assert await take(state, A) is not None
 
 
-async def test_an_idle_process_notices_an_outage_by_itself(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_redis_server
+async def test_an_idle_process_notices_an_outage_by_itself(server: OwnRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_link, "PROBE_S", 0.1)
     async with redis_state(url=server.url) as state:
         server.stop()
@@ -245,7 +208,8 @@ async def test_an_idle_process_notices_an_outage_by_itself(server: Server, monke
         await until(lambda: state.problem == "")
 
 
-async def test_a_redis_that_comes_after_the_gateway_is_found(server: Server) -> None:
+@needs_redis_server
+async def test_a_redis_that_comes_after_the_gateway_is_found(server: OwnRedis) -> None:
     server.stop()
     state = RedisState(server.url, prefix="test")
     await state.start()
@@ -258,8 +222,9 @@ async def test_a_redis_that_comes_after_the_gateway_is_found(server: Server) -> 
     await state.close()
 
 
+@needs_redis_server
 async def test_a_redis_that_hangs_is_given_up_after_a_short_time(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: OwnRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_link, "ANSWER_S", 0.3)
     async with redis_state(url=server.url) as state:
@@ -276,7 +241,8 @@ async def test_a_redis_that_hangs_is_given_up_after_a_short_time(
         assert [await state.slots_taken(holder, now=time.time()) for holder in "ab"] == [1, 0]
 
 
-async def test_a_slot_that_is_freed_during_an_outage_is_free_after_it(server: Server) -> None:
+@needs_redis_server
+async def test_a_slot_that_is_freed_during_an_outage_is_free_after_it(server: OwnRedis) -> None:
     async with redis_state(url=server.url) as state:
         grant = await take(state, A)
         assert grant is not None
