@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from codexproxy.gateway.state import redis_link
-from codexproxy.gateway.state.contract import Affinity, Candidate, Grant
+from codexproxy.gateway.state.contract import Candidate, Grant
 from codexproxy.gateway.state.redis_bus import channel
 from codexproxy.gateway.state.redis_link import RedisLink
 from codexproxy.gateway.state.redis_state import RedisState
@@ -64,13 +64,11 @@ async def test_what_one_process_learns_the_other_knows() -> None:
     now = time.time()
     async with redis_state() as one, redis_state(prefix=one._prefix.strip("{}:")) as other:
         await one.cool("a", until=now + 60, reason="weekly limit")
-        await one.acquire([B], spread=False, ttl_s=60, now=now, affinity=Affinity("talk", 60))
+        await one.acquire([B], spread=False, ttl_s=60, now=now, affinity=("talk", 60))
         assert await one.count("n", ttl_s=60, now=now) == 1
         assert (await other.cooldowns(["a"], now=now))["a"].reason == "weekly limit"
         assert await other.count("n", ttl_s=60, now=now) == 2
-        kept = await other.acquire(
-            [Candidate("c", 1), B], spread=True, ttl_s=60, now=now, affinity=Affinity("talk", 60)
-        )
+        kept = await other.acquire([Candidate("c", 1), B], spread=True, ttl_s=60, now=now, affinity=("talk", 60))
         assert kept is not None and (kept.holder, kept.is_kept) == ("b", True)
 
 
@@ -106,7 +104,7 @@ async def test_a_change_that_another_process_announces_is_heard() -> None:
 async def test_a_request_waits_for_one_round_trip_and_the_rest_travels_in_another(state: RedisState) -> None:
     before = state.link.exchanges
     now = time.time()
-    grant = await state.acquire([A, B], spread=True, ttl_s=60, now=now, affinity=Affinity("talk", 60))
+    grant = await state.acquire([A, B], spread=True, ttl_s=60, now=now, affinity=("talk", 60))
     assert grant is not None
     assert state.link.exchanges == before + 1
     await state.forget("blocks:a")
@@ -124,7 +122,7 @@ async def test_many_requests_at_once_share_their_round_trips(state: RedisState) 
 
 async def test_every_key_has_a_lifetime(state: RedisState) -> None:
     now = time.time()
-    grant = await state.acquire([A, B], spread=True, ttl_s=60, now=now, pace_s=0.05, affinity=Affinity("talk", 60))
+    grant = await state.acquire([A, B], spread=True, ttl_s=60, now=now, pace_s=0.05, affinity=("talk", 60))
     assert grant is not None
     state.prolong(grant, ttl_s=90, now=now)
     await state.cool("b", until=now + 60, reason="limit")

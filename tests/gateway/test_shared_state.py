@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from codexproxy.gateway.state.contract import Affinity, Candidate, SharedState
+from codexproxy.gateway.state.contract import Candidate, SharedState
 from codexproxy.gateway.state.memory import MAX_REMEMBERED, MemoryState
 from tests.gateway.redis_server import needs_redis, redis_state
 
@@ -148,7 +148,7 @@ async def test_release_is_safe_from_another_thread(state: SharedState) -> None:
 
 # ---- affinity --------------------------------------------------------------------------------------------------------
 
-LAST = Affinity("talk", 100.0)
+LAST = ("talk", 100.0)
 
 
 async def test_an_affinity_keeps_the_holder_and_says_so(state: SharedState) -> None:

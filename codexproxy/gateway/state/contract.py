@@ -25,13 +25,6 @@ class Candidate(Struct, frozen=True):
     rests: tuple[str, ...] = ()
 
 
-class Affinity(Struct, frozen=True):
-    """What is remembered under `key` names the holder to prefer; who is chosen is remembered there for `ttl_s`."""
-
-    key: str
-    ttl_s: float
-
-
 class Grant(Struct, frozen=True):
     """One slot of `holder`, until it is released or `expires_at` passes without renewal.
 
@@ -83,13 +76,15 @@ class SharedState(Protocol):
         ttl_s: float,
         now: float,
         pace_s: float = 0.0,
-        affinity: Affinity | None = None,
+        affinity: tuple[str, float] | None = None,
     ) -> Grant | None:
         """Take one slot of the first candidate with a free one that is not cooling; None when there is none.
 
         With `spread`, the candidate with the fewest slots taken comes first, then the lowest rank, then the one that
-        was not chosen for longest, then the given order: one request after the other also moves on. The holder that
-        `affinity` names comes before all others.
+        was not chosen for longest, then the given order: one request after the other also moves on.
+
+        `affinity` is a key of the short memory and seconds: the holder remembered under it comes before all others, and
+        who is chosen is remembered there for so long. One operation, so that a request needs no more than this one.
 
         With `pace_s`, the grant's `start_at` is `now`, or `pace_s` after the latest `start_at` among the slots of the
         holder that are still taken, whichever is later; without, it is `now`.

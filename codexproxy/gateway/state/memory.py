@@ -9,7 +9,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from codexproxy.gateway.state.contract import Affinity, Candidate, Cooldown, Grant
+from codexproxy.gateway.state.contract import Candidate, Cooldown, Grant
 
 MAX_REMEMBERED = 100_000
 
@@ -51,10 +51,10 @@ class MemoryState:
         ttl_s: float,
         now: float,
         pace_s: float = 0.0,
-        affinity: Affinity | None = None,
+        affinity: tuple[str, float] | None = None,
     ) -> Grant | None:
         """See `SharedState.acquire`."""
-        preferred = self._recall(affinity.key, now) if affinity is not None else None
+        preferred = self._recall(affinity[0], now) if affinity is not None else None
         chosen: Candidate | None = None
         best = (0, 0.0, 0)
         resting: list[str] = []
@@ -94,7 +94,7 @@ class MemoryState:
         )
         held[grant.lease_id] = grant
         if affinity is not None:
-            self._remember(affinity.key, chosen.id, now + affinity.ttl_s)
+            self._remember(affinity[0], chosen.id, now + affinity[1])
         return grant
 
     def release(self, grant: Grant) -> None:

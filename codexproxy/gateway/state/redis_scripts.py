@@ -55,7 +55,7 @@ end
 
 ACQUIRE = Script("""
 local resting, full, chosen, best = {}, {}, nil, nil
-local preferred = a.affinity and live(call('GET', p .. 'memory:' .. a.affinity.key))
+local preferred = a.affinity and live(call('GET', p .. 'memory:' .. a.affinity[1]))
 local rests, places = {}, {}
 for i, c in ipairs(a.candidates) do
   rests[#rests + 1] = p .. 'rest:' .. c.id
@@ -101,7 +101,7 @@ call('ZADD', slots, stamp(a.now + a.ttl_s), lease)
 outlive(slots, a.ttl_s)
 call('SET', p .. 'served:' .. chosen.id, call('INCR', p .. 'serial'), 'EX', 86400)
 call('EXPIRE', p .. 'serial', 172800)
-if a.affinity then remember(a.affinity.key, chosen.id, a.affinity.ttl_s) end
+if a.affinity then remember(a.affinity[1], chosen.id, a.affinity[2]) end
 return {chosen.id, lease, stamp(start_at), chosen.id == preferred and 1 or 0, resting, full}
 """)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from codexproxy.gateway.state.contract import Affinity, Candidate, Cooldown, Grant
+from codexproxy.gateway.state.contract import Candidate, Cooldown, Grant
 from codexproxy.gateway.state.memory import MAX_REMEMBERED
 from codexproxy.gateway.state.redis_bus import RedisBus
 from codexproxy.gateway.state.redis_link import RedisLink, Words
@@ -75,7 +75,7 @@ class RedisState:
         ttl_s: float,
         now: float,
         pace_s: float = 0.0,
-        affinity: Affinity | None = None,
+        affinity: tuple[str, float] | None = None,
     ) -> Grant | None:
         """See `SharedState.acquire`."""
         if not candidates:
