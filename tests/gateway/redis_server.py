@@ -25,11 +25,11 @@ needs_redis_server = pytest.mark.skipif(shutil.which("redis-server") is None, re
 
 @asynccontextmanager
 async def redis_state(
-    *, prefix: str = "", url: str = URL, clock: Callable[[], float] = time.time, max_remembered: int = 100_000
+    *, prefix: str = "", url: str = URL, clock: Callable[[], float] = time.time, **bounds: int
 ) -> AsyncIterator[RedisState]:
     """A started state; its keys are gone afterwards."""
     name = prefix or f"test-{secrets.token_hex(6)}"
-    state = RedisState(url, prefix=name, clock=clock, max_remembered=max_remembered)
+    state = RedisState(url, prefix=name, clock=clock, **bounds)
     await state.start()
     try:
         yield state

@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from codexproxy.gateway.state import redis_link
-from codexproxy.gateway.state.contract import Candidate, Grant
+from codexproxy.gateway.state.contract import LINK_OVERHEAD_BYTES, Candidate, Grant
 from codexproxy.gateway.state.redis_bus import channel
 from codexproxy.gateway.state.redis_link import RedisLink
 from codexproxy.gateway.state.redis_state import RedisState
@@ -143,6 +143,33 @@ async def test_memory_is_bounded_and_drops_the_soonest_to_fade() -> None:
         for number in range(7):
             await state.remember(str(number), "v", ttl_s=60 + number, now=now)
         assert [await state.recall(str(number), now=now) for number in range(7)] == [None, None, *["v"] * 5]
+
+
+async def test_links_are_bounded_in_bytes_and_those_unused_for_longest_go_first() -> None:
+    async with redis_state(max_link_bytes=3 * (LINK_OVERHEAD_BYTES + 100)) as state:
+        now = time.time()
+        for at, key in enumerate("abc"):
+            await state.keep_link(key, b"x" * 100, parent=None, ttl_s=60, now=now + at)
+        await state.read_links("a", ttl_s=60, now=now + 3)
+        await state.keep_link("d", b"x" * 100, parent=None, ttl_s=60, now=now + 4)
+        await state.keep_link("huge", b"x" * 10_000, parent=None, ttl_s=60, now=now + 5)
+        assert [key for key in "abcd" if await state.read_links(key, ttl_s=60, now=now + 6)] == ["a", "c", "d"]
+        assert await state.read_links("huge", ttl_s=60, now=now + 6) == []
+        await state.keep_link("e", b"", parent=None, ttl_s=1, now=now + 100)  # all others are over by then
+        async with Redis.from_url(URL) as client:
+            assert await client.get(f"{state._prefix}link_bytes") == str(LINK_OVERHEAD_BYTES).encode()
+            keys = {key.decode().removeprefix(state._prefix) async for key in client.scan_iter(f"{state._prefix}*")}
+            assert keys == {"link:e", "links", "link_sizes", "link_bytes"}
+            assert all([await client.ttl(state._prefix + key) > 0 for key in keys])
+
+
+async def test_a_conversation_of_many_megabytes_does_not_stand_before_a_lease(state: RedisState) -> None:
+    await state.keep_link("big", b"x" * 16_000_000, parent=None, ttl_s=60, now=time.time())
+    reading = asyncio.create_task(state.read_links("big", ttl_s=60, now=time.time()))
+    await asyncio.sleep(0)
+    assert await take(state, A) is not None
+    assert not reading.done(), "the lease came first"
+    assert [len(value) for value in await reading] == [16_000_000]
 
 
 # ---- callers that leave ---------------------------------------------------------------------------------------------

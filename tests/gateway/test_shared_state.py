@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from codexproxy.gateway.state.contract import Candidate, SharedState
+from codexproxy.gateway.state import memory
+from codexproxy.gateway.state.contract import LINK_OVERHEAD_BYTES, MAX_LINKS, Candidate, SharedState
 from codexproxy.gateway.state.memory import MAX_REMEMBERED, MemoryState
 from tests.gateway.redis_server import needs_redis, redis_state
 
@@ -144,6 +145,69 @@ async def test_release_is_safe_from_another_thread(state: SharedState) -> None:
     for thread in threads:
         thread.join()
     assert await state.slots_taken("a", now=0) == 0
+
+
+# ---- links ----------------------------------------------------------------------------------------------------------
+
+
+async def keep(state: SharedState, key: str, value: bytes, parent: str | None = None, now: float = 0.0) -> None:
+    await state.keep_link(key, value, parent=parent, ttl_s=10, now=now)
+
+
+async def test_links_are_read_from_the_first_to_the_last(state: SharedState) -> None:
+    await keep(state, "1", b"one")
+    await keep(state, "2", b"\x00\xfftwo", parent="1")
+    await keep(state, "3", b"three", parent="2")
+    await keep(state, "other", b"branch", parent="1")
+    assert await state.read_links("3", ttl_s=10, now=1) == [b"one", b"\x00\xfftwo", b"three"]
+    assert await state.read_links("other", ttl_s=10, now=1) == [b"one", b"branch"]
+    assert await state.read_links("unknown", ttl_s=10, now=1) == []
+
+
+async def test_a_link_is_lost_with_any_of_its_ancestors(state: SharedState) -> None:
+    await keep(state, "1", b"one", now=0)
+    await keep(state, "2", b"two", parent="1", now=5)
+    assert await state.read_links("2", ttl_s=1, now=11) == []
+
+
+async def test_reading_keeps_the_whole_chain_alive(state: SharedState) -> None:
+    await keep(state, "1", b"one", now=0)
+    await keep(state, "2", b"two", parent="1", now=5)
+    assert await state.read_links("2", ttl_s=10, now=9)
+    assert await state.read_links("2", ttl_s=10, now=18) == [b"one", b"two"]
+    assert await state.read_links("2", ttl_s=10, now=29) == []
+
+
+async def test_a_link_written_again_is_replaced(state: SharedState) -> None:
+    await keep(state, "1", b"one")
+    await keep(state, "2", b"old", parent="1")
+    await keep(state, "2", b"new")
+    assert await state.read_links("2", ttl_s=10, now=1) == [b"new"]
+
+
+async def test_a_chain_has_a_longest_length_and_no_ring_hangs_a_reader(state: SharedState) -> None:
+    for number in range(MAX_LINKS + 1):
+        await keep(state, str(number), b"x", parent=str(number - 1) if number else None)
+    assert len(await state.read_links(str(MAX_LINKS - 1), ttl_s=10, now=1)) == MAX_LINKS
+    assert await state.read_links(str(MAX_LINKS), ttl_s=10, now=1) == []
+    await keep(state, "a", b"x", parent="b")
+    await keep(state, "b", b"x", parent="a")
+    assert await state.read_links("a", ttl_s=10, now=1) == []
+
+
+async def test_links_are_bounded_in_bytes_and_those_unused_for_longest_go_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "MAX_LINK_BYTES", 3 * (LINK_OVERHEAD_BYTES + 100))
+    state = MemoryState()
+    for key in "abc":
+        await keep(state, key, b"x" * 100)
+    await state.read_links("a", ttl_s=10, now=1)
+    await keep(state, "d", b"x" * 100)
+    kept = [key for key in "abcd" if await state.read_links(key, ttl_s=10, now=1)]
+    assert kept == ["a", "c", "d"]
+    await keep(state, "huge", b"x" * 10_000)
+    assert state._link_bytes == 0, "one that fits nowhere is not kept, and nothing is leaked"
 
 
 # ---- affinity --------------------------------------------------------------------------------------------------------

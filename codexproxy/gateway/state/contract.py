@@ -12,6 +12,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
+MAX_LINKS = 64
+"""No value stands on more ancestors than this; who writes starts anew before."""
+MAX_LINK_BYTES = 128 * 1024 * 1024
+"""Of all linked values together, each with `LINK_OVERHEAD_BYTES` for its keys."""
+LINK_OVERHEAD_BYTES = 300
+
 
 class Candidate(Struct, frozen=True):
     """A slot holder that may be chosen, in the caller's order of preference. A lower `rank` comes first.
@@ -129,4 +135,17 @@ class SharedState(Protocol):
 
     async def forget(self, key: str) -> None:
         """Drop a remembered value or a counter."""
+        ...
+
+    # ---- links: large values that stand on one another ---------------------------------------------------------
+
+    async def keep_link(self, key: str, value: bytes, *, parent: str | None, ttl_s: float, now: float) -> None:
+        """Keep `value` behind the one of `parent`, for `ttl_s`. `MAX_LINK_BYTES` bounds all: the oldest go first."""
+        ...
+
+    async def read_links(self, key: str, *, ttl_s: float, now: float) -> list[bytes]:
+        """Return the values from the first ancestor to `key`, and let all of them live for another `ttl_s`.
+
+        Empty when any of them is lost, or when there are more than `MAX_LINKS`.
+        """
         ...

@@ -9,9 +9,31 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from codexproxy.gateway.state.contract import Candidate, Cooldown, Grant
+from msgspec import Struct
+
+from codexproxy.gateway.state.contract import (
+    LINK_OVERHEAD_BYTES,
+    MAX_LINK_BYTES,
+    MAX_LINKS,
+    Candidate,
+    Cooldown,
+    Grant,
+)
 
 MAX_REMEMBERED = 100_000
+
+
+class Link(Struct):
+    """A linked value; see `SharedState.keep_link`."""
+
+    value: bytes
+    parent: str | None
+    expires_at: float
+
+    @property
+    def size(self) -> int:
+        """What it counts for."""
+        return len(self.value) + LINK_OVERHEAD_BYTES
 
 
 class MemoryState:
@@ -23,6 +45,8 @@ class MemoryState:
         self._cooldowns: dict[str, Cooldown] = {}
         self._counters: dict[str, tuple[int, float]] = {}
         self._memory: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._links: OrderedDict[str, Link] = OrderedDict()
+        self._link_bytes = 0
         self._serial = itertools.count()
 
     # ---- life --------------------------------------------------------------------------------------------------
@@ -192,3 +216,37 @@ class MemoryState:
         """See `SharedState.forget`."""
         self._memory.pop(key, None)
         self._counters.pop(key, None)
+
+    # ---- links -------------------------------------------------------------------------------------------------
+
+    async def keep_link(self, key: str, value: bytes, *, parent: str | None, ttl_s: float, now: float) -> None:
+        """See `SharedState.keep_link`."""
+        self._drop_link(key)
+        link = self._links[key] = Link(value, parent, now + ttl_s)
+        self._link_bytes += link.size
+        while self._links:
+            oldest = next(iter(self._links))
+            if self._link_bytes <= MAX_LINK_BYTES and self._links[oldest].expires_at > now:
+                break
+            self._drop_link(oldest)
+
+    async def read_links(self, key: str, *, ttl_s: float, now: float) -> list[bytes]:
+        """See `SharedState.read_links`."""
+        found: list[str] = []
+        at: str | None = key
+        while at is not None:
+            link = self._links.get(at)
+            if link is None or link.expires_at <= now or len(found) == MAX_LINKS:
+                return []
+            found.append(at)
+            at = link.parent
+        found.reverse()
+        for name in found:
+            self._links[name].expires_at = now + ttl_s
+            self._links.move_to_end(name)
+        return [self._links[name].value for name in found]
+
+    def _drop_link(self, key: str) -> None:
+        link = self._links.pop(key, None)
+        if link is not None:
+            self._link_bytes -= link.size

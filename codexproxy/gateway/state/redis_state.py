@@ -15,10 +15,11 @@ from typing import Any
 
 import msgspec
 
-from codexproxy.gateway.state.contract import Candidate, Cooldown, Grant
+from codexproxy.gateway.state.contract import MAX_LINK_BYTES, Candidate, Cooldown, Grant
 from codexproxy.gateway.state.memory import MAX_REMEMBERED
 from codexproxy.gateway.state.redis_bus import RedisBus
 from codexproxy.gateway.state.redis_link import RedisLink, Words
+from codexproxy.gateway.state.redis_links import RedisLinks
 from codexproxy.gateway.state.redis_scripts import ACQUIRE, COOL, COUNT, PROLONG, REMEMBER, TAKE_BACK, Script
 
 SCRIPTS = (ACQUIRE, TAKE_BACK, PROLONG, COOL, COUNT, REMEMBER)
@@ -36,10 +37,12 @@ class RedisState:
         prefix: str,
         clock: Callable[[], float] = time.time,
         max_remembered: int = MAX_REMEMBERED,
+        max_link_bytes: int = MAX_LINK_BYTES,
     ) -> None:
         self.link = RedisLink(url, SCRIPTS, clock=clock)
         self._bus = RedisBus(url, prefix)
         self._prefix = f"{{{prefix}}}:"
+        self._links = RedisLinks(url, self._prefix, clock=clock, max_bytes=max_link_bytes)
         self._max_remembered = max_remembered
         self._owner = secrets.token_hex(6)
         self._serial = itertools.count()
@@ -49,12 +52,14 @@ class RedisState:
     async def start(self) -> None:
         """See `SharedState.start`."""
         await self.link.start()
+        await self._links.connection.start()
         self._bus.start()
 
     async def close(self) -> None:
         """See `SharedState.close`."""
         await self._bus.close()
         await self.link.close()
+        await self._links.connection.close()
 
     @property
     def problem(self) -> str:
@@ -152,6 +157,16 @@ class RedisState:
     async def forget(self, key: str) -> None:
         """See `SharedState.forget`."""
         self.link.post(("DEL", f"{self._prefix}memory:{key}", f"{self._prefix}counter:{key}"))
+
+    # ---- links -------------------------------------------------------------------------------------------------
+
+    async def keep_link(self, key: str, value: bytes, *, parent: str | None, ttl_s: float, now: float) -> None:
+        """See `SharedState.keep_link`."""
+        await self._links.keep(key, value, parent=parent, ttl_s=ttl_s, now=now)
+
+    async def read_links(self, key: str, *, ttl_s: float, now: float) -> list[bytes]:
+        """See `SharedState.read_links`."""
+        return await self._links.read(key, ttl_s=ttl_s, now=now)
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
