@@ -3,16 +3,17 @@
 `KEYS[1]` is the prefix of all keys, with a hash tag, so that they share a slot of a cluster. `ARGV[1]` is one msgpack
 map, `a`: packing and unpacking it is C on both sides. Times are unix seconds of the server; what lives for a time
 carries it as text before a bar as well, because tests move time and Redis' own expiry does not follow them.
-
-    slots:HOLDER    sorted set  lease@start_at → expires_at      rest:KEY     until|reason
-    served:HOLDER   when it was chosen last, as a serial number  memory:KEY   until|value
-    counter:KEY     until|number                                 memories     sorted set  KEY → until
 """
 
 from __future__ import annotations
 
 import hashlib
 from typing import Final
+
+# The keys, behind the prefix:
+#   slots:HOLDER    sorted set  lease@start_at → expires_at      rest:KEY     until|reason
+#   served:HOLDER   when it was chosen last, as a serial number  memory:KEY   until|value
+#   counter:KEY     until|number                                 memories     sorted set  KEY → until
 
 
 class Script:

@@ -24,6 +24,9 @@ from codexproxy.gateway.state.redis_scripts import ACQUIRE, COOL, COUNT, PROLONG
 
 SCRIPTS = (ACQUIRE, TAKE_BACK, PROLONG, COOL, COUNT, REMEMBER)
 
+PRECISION_S = 0.001
+"""What is left of a time that went to the server and back."""
+
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -101,11 +104,12 @@ class RedisState:
         if answer is None:
             return None
         holder, member, start_at, is_kept, resting, full = answer
+        wait_s = self._our_time(start_at) - now
         return Grant(
             holder.decode(),
             member.decode(),
             now + ttl_s,
-            max(now, self._our_time(start_at)),
+            now if wait_s < PRECISION_S else now + wait_s,
             _texts(resting),
             _texts(full),
             bool(is_kept),
