@@ -31,14 +31,21 @@ LOCK_SPREAD_S = 15.0
 class State(Protocol):
     """The part of the shared state the pool needs; see `codexproxy/gateway/state/contract.py`."""
 
-    async def acquire(self, candidates: Sequence[Any], *, spread: bool, ttl_s: float, now: float) -> Any: ...
+    async def acquire(
+        self,
+        candidates: Sequence[Any],
+        *,
+        spread: bool,
+        ttl_s: float,
+        now: float,
+        affinity: tuple[str, float] | None = None,
+    ) -> Any: ...
     def release(self, grant: Any) -> None: ...
     def prolong(self, grant: Any, *, ttl_s: float, now: float) -> None: ...
     async def cool(self, key: str, *, until: float, reason: str) -> None: ...
     async def cooldowns(self, keys: Sequence[str], *, now: float) -> dict[str, Any]: ...
     async def count(self, key: str, *, ttl_s: float, now: float) -> int: ...
     async def remember(self, key: str, value: str, *, ttl_s: float, now: float) -> None: ...
-    async def recall(self, key: str, *, now: float) -> str | None: ...
     async def forget(self, key: str) -> None: ...
 
 
@@ -70,7 +77,7 @@ class Lease:
 
 
 FactSink = Callable[[str, health.Penalty], None]
-CandidateMaker = Callable[[str, int, float], Any]
+CandidateMaker = Callable[[str, int, float, tuple[str, ...]], Any]
 
 
 class AccountPool:
@@ -100,22 +107,15 @@ class AccountPool:
 
         Raises: NoCapacity, which says why and when it is worth another try.
         """
-        fitting = await self._without_unsupported([account for account in accounts if account.is_usable], model, now)
-        shut = self._shut(fitting, model, now) if skips_exhausted else {}
-        ready = [a for a in fitting if a.id not in exclude and a.id not in shut and a.cooling_until <= now]
+        usable = [account for account in accounts if account.is_usable]
+        shut = self._shut(usable, model, now) if skips_exhausted else {}
+        ready = [a for a in usable if a.id not in exclude and a.id not in shut and a.cooling_until <= now]
         if ready:
-            grant, keeps_account = await self._acquire(ready, strategy, conversation, now)
+            grant = await self._acquire(ready, model, strategy, conversation, now)
             if grant is not None:
                 account = next(account for account in ready if account.id == grant.holder)
-                lease = Lease(self._state, grant, account, keeps_account=keeps_account)
-                if conversation is not None:
-                    try:
-                        await self._state.remember(f"aff:{conversation}", account.id, ttl_s=AFFINITY_TTL_S, now=now)
-                    except BaseException:  # a client that leaves right here must not keep the slot
-                        lease.release()
-                        raise
-                return lease
-        raise await self._no_capacity(accounts, fitting, shut, exclude, now)
+                return Lease(self._state, grant, account, keeps_account=grant.is_kept)
+        raise await self._no_capacity(accounts, usable, model, shut, exclude, now)
 
     async def prefer(self, conversation: str, account_id: str, *, now: float) -> None:
         """Let `conversation` be on this account, as if it had been there before."""
@@ -153,34 +153,26 @@ class AccountPool:
 
     async def mark_unsupported(self, account: AccountView, model: str, *, now: float) -> None:
         """Remember that the account's plan lacks `model`."""
-        await self._state.remember(f"lacks:{account.id}:{model}", "1", ttl_s=UNSUPPORTED_TTL_S, now=now)
+        await self._state.cool(_model_rest(account, model), until=now + UNSUPPORTED_TTL_S, reason="lacks the model")
 
     # ---- inside ------------------------------------------------------------------------------------------------
 
     async def _acquire(
-        self, ready: list[AccountView], strategy: str, conversation: str | None, now: float
-    ) -> tuple[Any, bool]:
-        """Return a grant or None, and whether it is on the account the conversation was on before."""
-        preferred = await self._state.recall(f"aff:{conversation}", now=now) if conversation is not None else None
-        if preferred is not None:
-            owner = [self._make_candidate(a.id, a.max_concurrency, 0.0) for a in ready if a.id == preferred]
-            if owner:
-                grant = await self._state.acquire(owner, spread=False, ttl_s=self._lease_ttl_s, now=now)
-                if grant is not None:
-                    return grant, True
+        self, ready: list[AccountView], model: str, strategy: str, conversation: str | None, now: float
+    ) -> Any:
+        """Return a grant or None. All in one operation of the state: each may be a journey to a server."""
         turn = await self._state.count("turn", ttl_s=86_400.0, now=now) if strategy == "round_robin" else 0
-        ordered = [
-            self._make_candidate(a.id, a.max_concurrency, rotation.rank(a))
+        candidates = [
+            self._make_candidate(a.id, a.max_concurrency, rotation.rank(a), (_model_rest(a, model),))
             for a in rotation.order(strategy, ready, turn)
         ]
-        spread = strategy not in ("round_robin", "sticky")
-        grant = await self._state.acquire(ordered, spread=spread, ttl_s=self._lease_ttl_s, now=now)
-        return grant, False
-
-    async def _without_unsupported(self, accounts: list[AccountView], model: str, now: float) -> list[AccountView]:
-        return [
-            account for account in accounts if await self._state.recall(f"lacks:{account.id}:{model}", now=now) is None
-        ]
+        return await self._state.acquire(
+            candidates,
+            spread=strategy not in ("round_robin", "sticky"),
+            ttl_s=self._lease_ttl_s,
+            now=now,
+            affinity=(f"aff:{conversation}", AFFINITY_TTL_S) if conversation is not None else None,
+        )
 
     def _shut(self, accounts: list[AccountView], model: str, now: float) -> dict[str, float]:
         """Return until when the limits of accounts are used up, for those whose are."""
@@ -190,15 +182,18 @@ class AccountPool:
     async def _no_capacity(
         self,
         accounts: Sequence[AccountView],
-        fitting: list[AccountView],
+        usable: list[AccountView],
+        model: str,
         shut: dict[str, float],
         exclude: Collection[str],
         now: float,
     ) -> NoCapacity:
-        """Say why nothing could be leased, and when to try again. `fitting` are usable and have the model."""
+        """Say why nothing could be leased, and when to try again."""
         if not accounts:
             return NoCapacity("No available accounts: none has been added yet. Add one in the dashboard.")
-        resting = await self._state.cooldowns([account.id for account in fitting], now=now)
+        keys = [key for account in usable for key in (account.id, _model_rest(account, model))]
+        resting = await self._state.cooldowns(keys, now=now)
+        fitting = [account for account in usable if _model_rest(account, model) not in resting]
         ends = {
             account.id: max(
                 account.cooling_until,
@@ -229,6 +224,10 @@ class AccountPool:
         if exclude:
             return NoCapacity("No available accounts: those that were tried failed, and there is no other.")
         return NoCapacity("No available accounts: every account needs a login, is paused or lacks this model.")
+
+
+def _model_rest(account: AccountView, model: str) -> str:
+    return f"lacks:{account.id}:{model}"
 
 
 def _words(seconds: float) -> str:

@@ -112,10 +112,10 @@ def check_workers() -> Iterator[CheckMessage]:
     count = os.environ.get("CODEXPROXY_WORKERS", "1")
     if count.isdigit() and int(count) > 1:
         if not settings.REDIS_URL:
-            yield checks.Warning(
-                f"{count} gateway processes run without REDIS_URL: each counts limits and slots for itself.",
+            yield Error(
+                f"{count} gateway processes run without REDIS_URL: each would count limits and slots for itself.",
                 hint="Set REDIS_URL, or serve with one process.",
-                id="codexproxy.W003",
+                id="codexproxy.E009",
             )
         if settings.DATABASES["default"].get("ENGINE") == "django.db.backends.sqlite3":
             yield checks.Warning(

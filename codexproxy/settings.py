@@ -85,6 +85,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3" and "psycopg" 
     # None makes that import fail, as documented, which unfold takes as "not installed".
     sys.modules["psycopg"] = None  # type: ignore[assignment]
 REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_PREFIX = env.str("REDIS_PREFIX", default="codexproxy")  # deployments that share one Redis need different ones
+GATEWAY_NUMBER = env.int("CODEXPROXY_GATEWAY_NUMBER", default=0)  # set by `serve`: which of its processes this is
 USAGE_RETENTION_DAYS = env.int("USAGE_RETENTION_DAYS", default=90)
 
 # ---- People --------------------------------------------------------------------------------------------------------
@@ -120,7 +122,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 # ---- Celery --------------------------------------------------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 3600}
+    {"visibility_timeout": 3600, "global_keyprefix": f"{REDIS_PREFIX}:celery:"}
     if REDIS_URL
     else {
         "data_folder_in": str(DATA_DIR / "queue"),
@@ -135,7 +137,9 @@ CELERY_RESULT_EXPIRES = None  # there are no results, so nothing to clean up eve
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = (
+    "codexproxy.serving.beat:SoleScheduler" if REDIS_URL else "django_celery_beat.schedulers:DatabaseScheduler"
+)
 CELERY_BEAT_SCHEDULE = {
     "refresh-due-tokens": {"task": "accounts.refresh_due_tokens", "schedule": 60, "options": {"expires": 55}},
     "check-quota": {"task": "codexproxy.check_quota", "schedule": 60, "options": {"expires": 55}},

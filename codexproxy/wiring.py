@@ -31,7 +31,7 @@ from codexproxy.api.wire import WireApi
 from codexproxy.gateway.flow import Gateway
 from codexproxy.gateway.journal import Journal
 from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings, Snapshot, SnapshotStore
-from codexproxy.gateway.state.contract import Candidate
+from codexproxy.gateway.state.contract import Candidate, SharedState
 from codexproxy.gateway.state.memory import MemoryState
 from codexproxy.gateway.tasks import spawn
 from codexproxy.live_settings import load_settings
@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 POLL_S = 2.0
 """How stale a snapshot may be when the change was made by another process."""
 MAX_REPORTS = 10_000
+MAX_REFRESHES = 4
+"""At once. Apart from the threads that load snapshots: waiting for an auth server must not keep a revoked key alive."""
 OTHER_REFRESH_PATIENCE_S = 20.0
 """How long a request waits while another process renews the token it needs."""
 STALE_AFTER_S = 60.0
@@ -62,7 +64,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.snapshots = SnapshotStore()
-        self.state = MemoryState()
+        self.state = open_state()
         self.usage = UsageQueue()
         self._http = PyreqwestTransport()
         self.transport = SocketTransport(self._http, self._socket_limits)
@@ -70,6 +72,7 @@ class Runtime:
         self._reports: deque[AccountReport] = deque(maxlen=MAX_REPORTS)
         self._refreshes: dict[str, asyncio.Task[bool]] = {}
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rows")
+        self._refreshers = ThreadPoolExecutor(max_workers=MAX_REFRESHES, thread_name_prefix="refresh")
         pool = AccountPool(self.state, Candidate, self._on_penalty, GatewaySettings().lease_ttl_s)
         self.gateway = Gateway(
             snapshots=self.snapshots,
@@ -84,6 +87,7 @@ class Runtime:
         )
         self.wire = WireApi(self.gateway)
         self.ollama = OllamaListener(OllamaDoor(self._second_door(), self._ollama_settings))
+        self._has_listener = settings.GATEWAY_NUMBER == 0
         self._writer: UsageWriter | None = None
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
@@ -92,6 +96,8 @@ class Runtime:
 
     async def start(self) -> None:
         """Load the first snapshot and begin the background work. Raises: what loading raises."""
+        self.state.on_change(self._wake.set)
+        await self.state.start()
         await self._reload(await self._in_thread(changes.current_version))
         loop = asyncio.get_running_loop()
         self._unsubscribe = changes.subscribe(lambda _: loop.call_soon_threadsafe(self._wake.set))
@@ -99,7 +105,8 @@ class Runtime:
         spawn(self._writer.run(), "usage writer")
         spawn(self._follow_changes(), "snapshot")
         spawn(self._persist_reports(), "account reports")
-        await self.ollama.apply(self._ollama_settings())
+        if self._has_listener:
+            await self.ollama.apply(self._ollama_settings())
 
     async def stop(self) -> None:
         """Flush what is queued and close connections; requests have ended by now."""
@@ -114,7 +121,9 @@ class Runtime:
         await self.transport.close()
         await self._http.close()
         await self.gateway.tokenizer.close()
+        await self.state.close()
         self._threads.shutdown(wait=False)
+        self._refreshers.shutdown(wait=False)
 
     def start_drain(self) -> None:
         """Take no new requests; those that run may finish."""
@@ -127,6 +136,8 @@ class Runtime:
             return "The process is shutting down."
         if not self.checked_at:
             return "The first snapshot has not been loaded yet."
+        if self.state.problem:
+            return self.state.problem
         age_s = time.monotonic() - self.checked_at
         if age_s > STALE_AFTER_S:
             return f"The database has not answered for {age_s:.0f} s; requests run on what was last known."
@@ -161,7 +172,7 @@ class Runtime:
     def _follow_listener(self) -> None:
         """Apart from the snapshot's loop: closing waits for answers that run."""
         settings = self._ollama_settings()
-        if not self.ollama.agrees_with(settings):
+        if self._has_listener and not self.ollama.agrees_with(settings):
             spawn(self.ollama.apply(settings), "ollama listener settings")
 
     def _ollama_settings(self) -> OllamaBridgeSettings:
@@ -215,12 +226,22 @@ class Runtime:
 
     async def _refresh(self, account_id: str) -> bool:
         seen = next((a.credential.token for a in self.snapshots.current.accounts if a.id == account_id), None)
-        renewed = await self._in_thread(partial(_renew_token, account_id, seen))
+        renewed = await self._in_thread(partial(_renew_token, account_id, seen), self._refreshers)
         await self._reload(await self._in_thread(changes.current_version))
         return bool(renewed)
 
-    async def _in_thread(self, work: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _with_fresh_connection, work)
+    async def _in_thread(self, work: Any, threads: ThreadPoolExecutor | None = None) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads or self._threads, _with_fresh_connection, work)
+
+
+def open_state() -> SharedState:
+    """Return the state that gateway processes share: on Redis if there is one, else in this process."""
+    if not settings.REDIS_URL:
+        return MemoryState()
+    from codexproxy.gateway.state.redis_state import RedisState
+
+    return RedisState(settings.REDIS_URL, prefix=settings.REDIS_PREFIX)
 
 
 def _with_fresh_connection(work: Any) -> Any:

@@ -157,6 +157,14 @@ class ShuttingDown(GatewayError):
     code = "shutting_down"
 
 
+class StateUnavailable(GatewayError):
+    """The server that gateway processes share their limits on does not answer; nothing is sent without limits."""
+
+    kind = "no_capacity"
+    status = 503
+    code = "shared_state_unavailable"
+
+
 # ---- upstream ------------------------------------------------------------------------------------------------------
 
 

@@ -130,6 +130,7 @@ class _GenerateCall:
         self.driver: lane.Tap | None = None
         self.opened: OpenedRequest | None = None
         self.story: Story | None = None
+        self.slot: Grant | None = None
 
     async def run(self) -> None:
         """Steps 2 to 4, then attempts until one succeeds or the retry table says to stop."""
@@ -164,12 +165,12 @@ class _GenerateCall:
             await self._answer_alone(opened, opened.answer)
             return
         # 4 admit
-        slot = await self._key_slot()
+        self.slot = await self._key_slot()
         try:
             await self._attempts(opened, target)
         finally:
-            if slot is not None:
-                gateway.state.release(slot)
+            if self.slot is not None:
+                gateway.state.release(self.slot)
 
     async def _answer_alone(self, opened: OpenedRequest, answer: bytes) -> None:
         """Send what the codec said without an upstream: some requests only ask whether a model is there."""
@@ -339,7 +340,7 @@ class _GenerateCall:
             }
 
         def keep_lease() -> None:
-            lease.prolong(ttl_s=self.snapshot.settings.lease_ttl_s, now=gateway.clock())
+            self._keep_slots(lease)
 
         self.pulse.watch(begin=response_headers if opened.stream else None, beat=call.driver.heartbeat, keep=keep_lease)
         upstream = None
@@ -398,6 +399,13 @@ class _GenerateCall:
     def _forget_cookies(self, account: AccountView) -> None:
         if self.gateway.cookies.forget(account):
             self.gateway.on_report(AccountReport(account_id=account.id, forgets_cookies=True))
+
+    def _keep_slots(self, lease: Lease) -> None:
+        """Say that the request still lives, so that neither its account's slot nor its key's lapses."""
+        ttl_s, now = self.snapshot.settings.lease_ttl_s, self.gateway.clock()
+        lease.prolong(ttl_s=ttl_s, now=now)
+        if self.slot is not None:
+            self.gateway.state.prolong(self.slot, ttl_s=ttl_s, now=now)
 
     def _on_output(self) -> None:
         if not self.has_output:

@@ -44,7 +44,8 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 15.0
     gate_patience_s: float = 10.0
     max_attempts: int = 60
-    lease_ttl_s: float = 900.0
+    lease_ttl_s: float = 120.0
+    """How long the slots of a process that was killed stay taken; one that lives prolongs them every few seconds."""
     wait_for_slot_s: float = 0.0
     default_model: str = "gpt-5.5"
     aliases: Mapping[str, str] = {}

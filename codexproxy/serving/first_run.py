@@ -1,7 +1,8 @@
 """Makes a data folder ready to serve: migrations, the first API key, the one-time set-up link, demo accounts.
 
-Safe when several processes start at once: a lock file lets one do the work and the others find it done. Secrets that
-come to be here are printed once, by `announcement()`, and stored only as hashes.
+Safe when several processes start at once: a lock file, and on PostgreSQL a lock in the database for other machines,
+lets one do the work and the others find it done. Secrets that come to be here are printed once, by `announcement()`,
+and stored only as hashes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import codexproxy
 ACTOR = "first run"
 DEMO_KEY_NAME = "demo"
 DEMO_PATIENCE_S = 10.0
+DATABASE_LOCK = 0x636F646578
+"""Any number that nobody else locks; this one spells "codex"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,28 @@ def announcement(prepared: Prepared, url: str) -> str:
 def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        with _database_lock():
+            yield
+
+
+@contextmanager
+def _database_lock() -> Iterator[None]:
+    """Keep machines that share the database apart. A file of SQLite has only this machine's processes around it."""
+    from django.db import OperationalError, connection
+
+    if connection.vendor != "postgresql":
         yield
+        return
+    keeper = connection.copy()  # its own: the usual one is closed before the fork that migrates
+    try:
+        try:
+            with keeper.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_lock(%s)", [DATABASE_LOCK])
+        except OperationalError as error:
+            raise SystemExit(f"codexproxy: the database does not answer: {error}") from error
+        yield
+    finally:
+        keeper.close()
 
 
 def _migrate() -> None:

@@ -1,7 +1,7 @@
 """The second listener of a gateway process, started and stopped while the process runs. Off unless switched on.
 
 What comes in goes to `api/ollama_door.py`. A port that cannot be had is told in `status` and tried again at every
-look at the settings; it never fails the gateway. Of several processes on one machine the first one gets the port.
+look at the settings; it never fails the gateway. Of the processes of one `serve`, number 0 has it.
 """
 
 from __future__ import annotations

@@ -72,6 +72,13 @@ def complete_options(
         raise BadOption(f"The port must be between 0 and 65535, not {port}.")
     if workers < 1:
         raise BadOption("--workers must be at least 1.")
+    if workers > 1 and is_demo:
+        raise BadOption("--demo keeps its state in memory, which processes cannot share. Leave --workers away.")
+    if workers > 1 and not (environ.get("REDIS_URL") or environ.get("REDIS_URL_FILE")):
+        raise BadOption(
+            f"{workers} gateway processes must share slots and limits, and memory cannot be shared. Start a Redis and "
+            "set REDIS_URL=redis://host:6379/0, or serve with one process."
+        )
     return ServeOptions(host=host or environ.get("HOST") or DEFAULT_HOST, port=port, workers=workers, is_demo=is_demo)
 
 

@@ -101,7 +101,8 @@ class Supervisor:
         """Add one gateway process, which shares the listening socket. Number 0 prepares the first run."""
         descriptors = (self._listener.fileno(), self._ready_write)
         command = gateway_command(number, *descriptors)
-        self.add(Child(f"gateway-{number}", command, environment, descriptors, is_vital=number == 0))
+        own = {**environment, "CODEXPROXY_GATEWAY_NUMBER": str(number)}
+        self.add(Child(f"gateway-{number}", command, own, descriptors, is_vital=number == 0))
 
     def run(self) -> int:
         """Start everything, watch over it, and stop it in order; return the exit status."""

@@ -1,4 +1,7 @@
-"""Tests of the gateway run on a loop that skips waiting, so that minutes of silence cost nothing."""
+"""Tests of the gateway run on a loop that skips waiting, so that minutes of silence cost nothing.
+
+Those marked `real_time` talk to servers, which would never be waited for.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,8 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("real_time") is not None:
+        return {"real": asyncio.SelectorEventLoop}
     return {"skipping": SkippingLoop}
 
 

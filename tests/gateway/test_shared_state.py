@@ -1,22 +1,30 @@
-"""One contract suite for every implementation of the shared state: what is added to `STATES` must pass it."""
+"""One contract suite for every implementation of the shared state; on Redis where `TEST_REDIS_URL` names one.
+
+Clocks of the states stand at 0, where the tests' own times begin. What only Redis can do: `test_redis_state.py`.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from codexproxy.gateway.state import memory
 from codexproxy.gateway.state.contract import LINK_OVERHEAD_BYTES, MAX_LINKS, Candidate, SharedState
 from codexproxy.gateway.state.memory import MAX_REMEMBERED, MemoryState
+from tests.gateway.redis_server import needs_redis, redis_state
 
-STATES: dict[str, Callable[[], SharedState]] = {"memory": MemoryState}
+pytestmark = pytest.mark.real_time
 
 
-@pytest.fixture(params=sorted(STATES))
-def state(request: pytest.FixtureRequest) -> SharedState:
-    return STATES[request.param]()
+@pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
+async def state(request: pytest.FixtureRequest) -> AsyncIterator[SharedState]:
+    if request.param == "memory":
+        yield MemoryState()
+        return
+    async with redis_state(clock=lambda: 0.0) as found:
+        yield found
 
 
 async def take(state: SharedState, *candidates: Candidate, spread: bool = False, now: float = 0.0) -> str | None:
@@ -200,3 +208,49 @@ async def test_links_are_bounded_in_bytes_and_those_unused_for_longest_go_first(
     assert kept == ["a", "c", "d"]
     await keep(state, "huge", b"x" * 10_000)
     assert state._link_bytes == 0, "one that fits nowhere is not kept, and nothing is leaked"
+
+
+# ---- affinity --------------------------------------------------------------------------------------------------------
+
+LAST = ("talk", 100.0)
+
+
+async def test_an_affinity_keeps_the_holder_and_says_so(state: SharedState) -> None:
+    candidates = [Candidate("a", 5), Candidate("b", 5)]
+    first = await state.acquire(candidates, spread=True, ttl_s=10, now=0, affinity=LAST)
+    again = await state.acquire(candidates, spread=True, ttl_s=10, now=0, affinity=LAST)
+    assert first is not None and again is not None
+    assert (first.holder, first.is_kept) == ("a", False)
+    assert (again.holder, again.is_kept) == ("a", True)
+
+
+async def test_an_affinity_moves_with_the_conversation_when_its_holder_rests(state: SharedState) -> None:
+    candidates = [Candidate("a", 5), Candidate("b", 5)]
+    await state.acquire(candidates, spread=False, ttl_s=10, now=0, affinity=LAST)
+    await state.cool("a", until=5, reason="limit")
+    moved = await state.acquire(candidates, spread=False, ttl_s=10, now=1, affinity=LAST)
+    stays = await state.acquire(candidates, spread=False, ttl_s=10, now=6, affinity=LAST)
+    assert moved is not None and stays is not None
+    assert (moved.holder, moved.is_kept) == ("b", False)
+    assert (stays.holder, stays.is_kept) == ("b", True)
+
+
+async def test_an_affinity_to_a_full_holder_or_a_stranger_is_no_reason_to_fail(state: SharedState) -> None:
+    await state.remember("talk", "gone", ttl_s=100, now=0)
+    grant = await state.acquire([Candidate("a", 1), Candidate("b", 1)], spread=False, ttl_s=10, now=0, affinity=LAST)
+    assert grant is not None and grant.holder == "a"
+    grant = await state.acquire([Candidate("a", 1), Candidate("b", 1)], spread=False, ttl_s=10, now=0, affinity=LAST)
+    assert grant is not None and grant.holder == "b" and grant.full == ("a",)
+
+
+async def test_an_affinity_fades(state: SharedState) -> None:
+    candidates = [Candidate("a", 5), Candidate("b", 5)]
+    await state.acquire(candidates, spread=True, ttl_s=10, now=0, affinity=LAST)
+    later = await state.acquire(candidates, spread=True, ttl_s=10, now=101, affinity=LAST)
+    assert later is not None and not later.is_kept
+
+
+async def test_what_was_only_asked_for_in_vain_leaves_nothing_behind(state: SharedState) -> None:
+    assert await state.acquire([], spread=False, ttl_s=10, now=0) is None
+    assert await state.acquire([Candidate("a", 0)], spread=False, ttl_s=10, now=0, affinity=LAST) is None
+    assert await state.recall("talk", now=0) is None

@@ -26,6 +26,7 @@ from tests.perf.rows import Figures, Target
 from tests.perf.stand import LANES, Gateway, NotReady, Stand
 
 ROUND_ROWS = (rows.first_delta_alone, rows.first_delta_in_a_crowd, rows.paced, rows.burst, rows.small, rows.bodies)
+REDIS_ROWS = (rows.first_delta_alone, rows.first_delta_in_a_crowd, rows.small)
 HTTPS_ROWS = (rows.first_delta_alone, rows.first_delta_in_a_crowd, rows.paced)
 
 QUIET_LOAD = 0.5
@@ -38,6 +39,7 @@ class Result:
     tally: Tally = field(default_factory=Tally)
     plain: list[Figures] = field(default_factory=list)
     https: list[Figures] = field(default_factory=list)
+    redis: list[Figures] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -52,7 +54,7 @@ class Run:
         self.result = Result()
 
     def everything(self) -> Result:
-        """Measure all rounds, then the rows over TLS and HTTP/2."""
+        """Measure all rounds, then the rows over TLS and HTTP/2, then those with the state on Redis."""
         self._take_notes()
         gateway = self._stand.gateway()
         for number in range(self._plan.rounds):
@@ -60,6 +62,7 @@ class Run:
             self.result.plain.append(self._round(gateway))
         if self._plan.with_https:
             self._https_rounds(gateway)
+        self._redis_rounds(gateway)
         return self.result
 
     def _round(self, gateway: Gateway) -> Figures:
@@ -101,6 +104,29 @@ class Run:
             for measure in HTTPS_ROWS:
                 report.merge(figures, run(measure(self.result.tally, targets, self._plan)))
             self.result.https.append(figures)
+        other.stop()
+
+    def _redis_rounds(self, gateway: Gateway) -> None:
+        """Measure two gateways in turn that differ in one thing: where their slots and affinities are."""
+        other = self._stand.gateway_with_redis()
+        if other is None:
+            self.result.notes.append("No rows with the state on Redis: redis-server is not installed.")
+            return
+        self._start(gateway)
+        self._start(other)
+        targets = [
+            self._direct,
+            Target("translate", gateway.endpoint("translate"), gateway.pid),
+            Target("redis", other.endpoint("translate"), other.pid),
+        ]
+        run(rows.warm_up(self.result.tally, targets))
+        for number in range(self._plan.rounds):
+            say(f"state on Redis, round {number + 1} of {self._plan.rounds}")
+            figures: Figures = {}
+            for measure in REDIS_ROWS:
+                report.merge(figures, run(measure(self.result.tally, targets, self._plan)))
+            self.result.redis.append(figures)
+        gateway.stop()
         other.stop()
 
     def _start(self, gateway: Gateway) -> Figures:
@@ -166,13 +192,13 @@ def main() -> int:
     except NotReady as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
-    plain, https = report.medians(result.plain), report.medians(result.https)
-    text = report.render(plain, https, result.tally, plan, result.notes)
+    plain, https, redis = (report.medians(rounds) for rounds in (result.plain, result.https, result.redis))
+    text = report.render(plain, https, redis, result.tally, plan, result.notes)
     sys.stdout.write(text)
     if options.write:
         report.write_between_marks(options.write, text)
     if options.json:
-        found = {"plain": plain, "https": https, "tally": asdict(result.tally), "rounds": result.plain}
+        found = {"plain": plain, "https": https, "redis": redis, "tally": asdict(result.tally), "rounds": result.plain}
         options.json.write_text(json.dumps(found, indent=1))
     return 1 if result.tally.failures else 0
 

@@ -18,8 +18,6 @@ from tests.perf.load import Tally
 from tests.perf.plan import Plan
 from tests.perf.rows import Figures
 
-COLUMNS = ("direct", "nginx", "relay", "translate")
-REFERENCE = "nginx"
 BEGIN = "<!-- figures: begin; written by `make bench` -->"
 END = "<!-- figures: end -->"
 NOTHING = "–"
@@ -27,8 +25,28 @@ SHOWN_FAILURES = 10
 
 
 @dataclass(frozen=True)
+class Columns:
+    """The columns of a table by target, with their titles. `reference` is what ratios are made to."""
+
+    titles: dict[str, str]
+    reference: str
+
+    @property
+    def base(self) -> str:
+        """What times of the other columns are added to."""
+        return next(iter(self.titles))
+
+
+COLUMNS = Columns({name: name for name in ("direct", "nginx", "relay", "translate")}, reference="nginx")
+REDIS_COLUMNS = Columns(
+    {"direct": "direct", "translate": "translate, state in memory", "redis": "translate, state on Redis"},
+    reference="translate",
+)
+
+
+@dataclass(frozen=True)
 class Row:
-    """How a row is shown. `style` is "plain", "added" (the first column is the base) or "ratio" (to nginx)."""
+    """How a row is shown. `style` is "plain", "added" (to the first column) or "ratio" (to the reference)."""
 
     key: str
     title: str
@@ -56,6 +74,10 @@ ROWS = (
     Row("body_1mb", "request body of 1 MB: time to first delta", "ms", 1, "added"),
     Row("body_10mb", "request body of 10 MB: time to first delta", "ms", 1, "added"),
 )
+REDIS_ROWS = (
+    *HTTPS_ROWS[:3],
+    Row("small_requests", "small streamed requests per second of one core", "1/s", 0, "ratio"),
+)
 GATEWAY_ROWS = (
     Row("idle_memory", "memory of the gateway process, idle", "MB", 0),
     Row("start", "start to first answer", "s", 2),
@@ -80,13 +102,16 @@ def merge(into: Figures, figures: Figures) -> None:
         into.setdefault(row, {}).update(columns)
 
 
-def render(plain: Figures, https: Figures, tally: Tally, plan: Plan, notes: Sequence[str]) -> str:
+def render(plain: Figures, https: Figures, redis: Figures, tally: Tally, plan: Plan, notes: Sequence[str]) -> str:
     """Return the whole report."""
     parts = [_table(ROWS, plain, plan)]
     parts.append(_short_table(plain))
     if https:
         parts.append("The same with TLS and HTTP/2 between gateway and upstream:")
         parts.append(_table(HTTPS_ROWS, https, plan))
+    if redis:
+        parts.append("What a shared state on Redis costs, with Redis on the same machine:")
+        parts.append(_table(REDIS_ROWS, redis, plan, REDIS_COLUMNS))
     failures = tally.failures.total()
     parts.append(
         f"{tally.verified:,} answers verified, {failures} failed"
@@ -100,14 +125,14 @@ def render(plain: Figures, https: Figures, tally: Tally, plan: Plan, notes: Sequ
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: Sequence[Row], figures: Figures, plan: Plan) -> str:
-    lines = ["| | direct | nginx | relay | translate |", "|---|---:|---:|---:|---:|"]
+def _table(rows: Sequence[Row], figures: Figures, plan: Plan, shown: Columns = COLUMNS) -> str:
+    lines = [f"| | {' | '.join(shown.titles.values())} |", f"|---|{'---:|' * len(shown.titles)}"]
     for row in rows:
         columns = figures.get(row.key)
         if columns is None:
             continue
         title = row.title.format(crowd=plan.crowd_clients, slow=f"{plan.slow_streams:,}")
-        lines.append(f"| {title} | " + " | ".join(_cell(row, columns, name) for name in COLUMNS) + " |")
+        lines.append(f"| {title} | " + " | ".join(_cell(row, columns, name, shown) for name in shown.titles) + " |")
     return "\n".join(lines)
 
 
@@ -119,17 +144,17 @@ def _short_table(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _cell(row: Row, columns: dict[str, float], name: str) -> str:
+def _cell(row: Row, columns: dict[str, float], name: str, shown: Columns) -> str:
     value = columns.get(name)
     if value is None:
         return NOTHING
     text = _number(value, row)
     if math.isnan(value):
         return text
-    if row.style == "added" and name != COLUMNS[0]:
+    if row.style == "added" and name != shown.base:
         return f"+{text}" if value >= 0 else text
-    reference = columns.get(REFERENCE, math.nan)
-    if row.style == "ratio" and name != REFERENCE and reference > 0:
+    reference = columns.get(shown.reference, math.nan)
+    if row.style == "ratio" and name != shown.reference and reference > 0:
         return f"{text} ({value / reference:.2f} ×)"
     return text
 

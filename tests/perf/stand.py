@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -38,7 +39,9 @@ class NotReady(Exception):
 class Gateway:
     """One gateway with its own data folder. Invariant: `pid` is its serving process while it runs."""
 
-    def __init__(self, folder: Path, base_url: str, processor: int | None, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, base_url: str, processor: int | None, ca_file: Path | None = None, redis_url: str = ""
+    ) -> None:
         self.port = processes.free_port()
         self.pid = 0
         self.key = ""
@@ -46,7 +49,7 @@ class Gateway:
         self._log = folder / "gateway.log"
         self._processor = processor
         self._process: subprocess.Popen[bytes] | None = None
-        self._environment = _environment(folder / "data", base_url, ca_file)
+        self._environment = _environment(folder / "data", base_url, ca_file) | {"REDIS_URL": redis_url}
 
     def prepare(self) -> None:
         """Make the database, one account without a practical limit of requests at once, and one API key."""
@@ -144,10 +147,24 @@ class Stand:
 
     def gateway(self) -> Gateway:
         """Return a prepared gateway in front of the upstream."""
-        folder = self.folder / "gateway"
+        return self._prepared("gateway", "")
+
+    def gateway_with_redis(self) -> Gateway | None:
+        """Return another one, whose state is on a Redis that is started beside the load; None where there is none."""
+        program = shutil.which("redis-server")
+        if program is None:
+            return None
+        port = processes.free_port()
+        log = self.folder / "redis.log"
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._started.append(processes.start(command, processor=self.load_processor, log=log, cwd=self.folder))
+        return self._prepared("gateway-redis", f"redis://127.0.0.1:{port}/0")
+
+    def _prepared(self, name: str, redis_url: str) -> Gateway:
+        folder = self.folder / name
         folder.mkdir()
         base_url = f"http://127.0.0.1:{self.upstream_port}/backend-api"
-        gateway = Gateway(folder, base_url, self.measured_processor)
+        gateway = Gateway(folder, base_url, self.measured_processor, redis_url=redis_url)
         self._gateways.append(gateway)
         gateway.prepare()
         return gateway

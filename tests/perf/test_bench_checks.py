@@ -100,7 +100,7 @@ def test_the_report_shows_added_times_ratios_and_what_failed() -> None:
         "alone_p50": {"direct": 0.5, "nginx": 0.25, "relay": 1.0, "translate": math.nan},
         "paced_cpu": {"nginx": 2.0, "relay": 5.0, "translate": 6.0},
     }
-    text = render(figures, {}, tally, FULL, ["a note"])
+    text = render(figures, {}, {}, tally, FULL, ["a note"])
     assert "| 0.50 ms | +0.25 ms | +1.00 ms | failed |" in text
     assert "| – | 2.00 s | 5.00 s (2.50 ×) | 6.00 s (3.00 ×) |" in text
     assert "2 failed:\n\n* 2 × /v1/responses: no end mark" in text
@@ -108,8 +108,16 @@ def test_the_report_shows_added_times_ratios_and_what_failed() -> None:
 
 
 def test_without_nginx_its_column_is_empty_and_there_are_no_ratios() -> None:
-    text = render({"paced_cpu": {"relay": 5.0, "translate": 6.0}}, {}, Tally(), FULL, [])
+    text = render({"paced_cpu": {"relay": 5.0, "translate": 6.0}}, {}, {}, Tally(), FULL, [])
     assert "| – | – | 5.00 s | 6.00 s |" in text
+
+
+def test_the_state_on_redis_is_compared_with_the_state_in_memory() -> None:
+    redis = {"small_requests": {"translate": 1000.0, "redis": 900.0}, "alone_p50": {"direct": 0.5, "redis": 2.0}}
+    text = render({}, {}, redis, Tally(), FULL, [])
+    assert "| | direct | translate, state in memory | translate, state on Redis |" in text
+    assert "| – | 1,000 1/s | 900 1/s (0.90 ×) |" in text
+    assert "| 0.50 ms | – | +2.00 ms |" in text
 
 
 def test_a_document_without_marks_is_left_alone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Asserts only what holds on a busy machine too; figures worth quoting come from `
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,12 @@ def test_translating_a_delta_costs_at_most_eight_times_relaying_it(run: dict[str
 def test_a_small_translated_request_costs_at_most_eight_relayed_ones(run: dict[str, Any]) -> None:
     rate = run["plain"]["small_requests"]
     assert rate["relay"] <= 8 * rate["translate"]
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_a_request_with_its_state_on_redis_costs_at_most_twice_as_much(run: dict[str, Any]) -> None:
+    rate = run["redis"]["small_requests"]
+    assert rate["translate"] <= 2 * rate["redis"]
 
 
 def test_a_slow_stream_needs_less_than_a_megabyte(run: dict[str, Any]) -> None:

@@ -20,9 +20,11 @@ from codexproxy.env import database
 from codexproxy.gateway.snapshot import OllamaBridgeSettings
 from codexproxy.management.commands import doctor
 from codexproxy.management.commands.doctor import diagnose
+from codexproxy.serving.demo import free_port
 from codexproxy.serving.listener_probe import listener_state
 from providers.contract import Secret
 from tests.factories import AccountFactory, ApiKeyFactory
+from tests.gateway.redis_server import URL, needs_redis
 
 
 def found(**changes) -> list[str]:
@@ -76,7 +78,7 @@ def test_several_workers_want_shared_state(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("CODEXPROXY_WORKERS", "2")
     monkeypatch.setitem(settings.DATABASES["default"], "ENGINE", "django.db.backends.sqlite3")
 
-    assert found(REDIS_URL="") == ["codexproxy.W003", "codexproxy.W004"]
+    assert found(REDIS_URL="") == ["codexproxy.E009", "codexproxy.W004"]
 
 
 def test_a_database_that_is_not_supported_is_an_error_and_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +115,23 @@ def test_the_doctor_is_content_with_a_working_gateway(admin_user, capsys) -> Non
     out = capsys.readouterr().out
     assert "✓ 1 of 1 accounts are ready, 0 are cooling down." in out
     assert {line[0] for line in out.splitlines()} == {"✓"}
+
+
+@needs_redis
+def test_the_doctor_looks_at_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said() -> list[tuple[str, str]]:
+        return [(finding.level, finding.text) for finding in doctor._shared_state()]
+
+    monkeypatch.setattr(settings, "REDIS_URL", "")
+    assert said() == []
+    monkeypatch.setattr(settings, "REDIS_URL", URL)
+    [(level, text)] = said()
+    assert level == "ok" and text.startswith("Redis answers (version ")
+
+    monkeypatch.setattr(settings, "REDIS_URL", f"redis://:hunter2@127.0.0.1:{free_port()}/0")
+    [(level, text)] = said()
+    assert level == "problem" and "mend REDIS_URL" in text
+    assert "hunter2" not in text
 
 
 @pytest.mark.django_db

@@ -18,18 +18,27 @@ def test_the_defaults_are_this_machine_only() -> None:
 
 
 def test_the_command_line_beats_the_environment() -> None:
-    environ = {"HOST": "0.0.0.0", "PORT": "9000"}
+    environ = {"HOST": "0.0.0.0", "PORT": "9000", "REDIS_URL": "redis://host"}
 
     assert read_options([], environ) == ServeOptions(host="0.0.0.0", port=9000)
-    assert read_options(["--host", "::1", "--port", "1", "--workers", "2", "--demo"], environ) == ServeOptions(
-        host="::1", port=1, workers=2, is_demo=True
+    assert read_options(["--host", "::1", "--port", "1", "--workers", "2"], environ) == ServeOptions(
+        host="::1", port=1, workers=2
     )
+    assert read_options(["--demo"], environ).is_demo
 
 
 @pytest.mark.parametrize("arguments", [["--port", "70000"], ["--workers", "0"]])
 def test_impossible_options_are_refused(arguments: list[str]) -> None:
     with pytest.raises(BadOption):
         read_options(arguments, {})
+
+
+def test_several_processes_without_a_shared_state_are_refused_with_what_to_do() -> None:
+    with pytest.raises(BadOption, match="set REDIS_URL=redis://"):
+        read_options(["--workers", "2"], {})
+    with pytest.raises(BadOption, match="Leave --workers away"):
+        read_options(["--workers", "2", "--demo"], {"REDIS_URL": "redis://host"})
+    assert read_options(["--workers", "2"], {"REDIS_URL_FILE": "/secret"}).workers == 2
 
 
 def test_a_port_that_is_no_number_names_its_variable() -> None:

@@ -162,10 +162,9 @@ def test_a_broken_setup_ends_at_once_and_says_what_to_do(serve) -> None:
     assert "Traceback" not in served.output
 
 
-def test_several_workers_share_one_port(serve) -> None:
+def test_several_workers_without_a_shared_state_are_refused_with_what_to_do(serve) -> None:
     served = serve("--workers", "2")
-    served.wait_for("Stop it with Ctrl-C")
-    served.wait_for("codexproxy.W003")
 
-    assert {served.get("/health/live")[0] for _ in range(20)} == {200}
-    assert served.stop() == 0
+    assert served.process.wait(PATIENCE_S) == 1
+    served.wait_for("set REDIS_URL=redis://")
+    assert "Traceback" not in served.output

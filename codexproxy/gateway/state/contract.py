@@ -1,12 +1,13 @@
 """The interface of the shared state. Every operation is atomic, so that it can be one script on a server.
 
-Keys are opaque strings; times are unix seconds given by the caller, so that tests need no clock. What has a lifetime
-says so; nothing here grows without bound.
+Keys are opaque strings; times are unix seconds of the caller's clock, so that tests need none; an implementation on a
+server translates them to the server's. What has a lifetime says so; nothing here grows without bound. An operation
+whose answer is needed raises `translation.errors.StateUnavailable` when there is none; the others never fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -19,19 +20,31 @@ LINK_OVERHEAD_BYTES = 300
 
 
 class Candidate(Struct, frozen=True):
-    """A slot holder that may be chosen, in the caller's order of preference. A lower `rank` comes first."""
+    """A slot holder that may be chosen, in the caller's order of preference. A lower `rank` comes first.
+
+    It cools when `id` does, or any of `rests`: cooldown keys of parts of it, such as one metered limit or one model.
+    """
 
     id: str
     capacity: int
     rank: float = 0.0
+    rests: tuple[str, ...] = ()
 
 
 class Grant(Struct, frozen=True):
-    """One slot of `holder`, until it is released or `expires_at` passes without renewal."""
+    """One slot of `holder`, until it is released or `expires_at` passes without renewal.
+
+    `start_at`: when its request may leave, so that those of one holder are paced. `resting` and `full` are the
+    candidates that were looked at and passed over: what explains the choice. `is_kept`: the affinity named the holder.
+    """
 
     holder: str
     lease_id: str
     expires_at: float
+    start_at: float = 0.0
+    resting: tuple[str, ...] = ()
+    full: tuple[str, ...] = ()
+    is_kept: bool = False
 
 
 class Cooldown(Struct, frozen=True):
@@ -44,11 +57,43 @@ class Cooldown(Struct, frozen=True):
 class SharedState(Protocol):
     """Slots, cooldowns, counters, short memory."""
 
-    async def acquire(self, candidates: Sequence[Candidate], *, spread: bool, ttl_s: float, now: float) -> Grant | None:
+    async def start(self) -> None:
+        """Begin background work; never fails for a server that does not answer: `problem` then says so."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is still queued, for a moment at most, and end."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Say in one sentence why operations fail now; empty while they work."""
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever another process says that rows changed. Set before `start`."""
+        ...
+
+    async def acquire(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        spread: bool,
+        ttl_s: float,
+        now: float,
+        pace_s: float = 0.0,
+        affinity: tuple[str, float] | None = None,
+    ) -> Grant | None:
         """Take one slot of the first candidate with a free one that is not cooling; None when there is none.
 
         With `spread`, the candidate with the fewest slots taken comes first, then the lowest rank, then the one that
         was not chosen for longest, then the given order: one request after the other also moves on.
+
+        `affinity` is a key of the short memory and seconds: the holder remembered under it comes before all others, and
+        who is chosen is remembered there for so long. One operation, so that a request needs no more than this one.
+
+        With `pace_s`, the grant's `start_at` is `now`, or `pace_s` after the latest `start_at` among the slots of the
+        holder that are still taken, whichever is later; without, it is `now`.
         """
         ...
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -49,30 +49,76 @@ class MemoryState:
         self._link_bytes = 0
         self._serial = itertools.count()
 
+    # ---- life --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Nothing has to begin."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    @property
+    def problem(self) -> str:
+        """Memory always answers."""
+        return ""
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """There is no other process to hear from."""
+
     # ---- slots -------------------------------------------------------------------------------------------------
 
-    async def acquire(self, candidates: Sequence[Candidate], *, spread: bool, ttl_s: float, now: float) -> Grant | None:
+    async def acquire(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        spread: bool,
+        ttl_s: float,
+        now: float,
+        pace_s: float = 0.0,
+        affinity: tuple[str, float] | None = None,
+    ) -> Grant | None:
         """See `SharedState.acquire`."""
+        preferred = self._recall(affinity[0], now) if affinity is not None else None
         chosen: Candidate | None = None
         best = (0, 0.0, 0)
+        resting: list[str] = []
+        full: list[str] = []
         for candidate in candidates:
-            cooldown = self._cooldowns.get(candidate.id)
-            if cooldown is not None and cooldown.until > now:
+            if self._cooldowns and self._is_cooling(candidate, now):
+                resting.append(candidate.id)
                 continue
             taken = self._taken(candidate.id, now)
             if taken >= candidate.capacity:
+                full.append(candidate.id)
                 continue
+            if candidate.id == preferred:
+                chosen = candidate
+                break
             place = (taken, candidate.rank, self._chosen_at.get(candidate.id, -1))
-            if chosen is None or place < best:
+            if chosen is None or (spread and place < best):
                 chosen, best = candidate, place
-                if not spread:
+                if not spread and preferred is None:
                     break
         if chosen is None:
             return None
+        held = self._leases.setdefault(chosen.id, {})
+        start_at = now
+        if pace_s and held:
+            start_at = max(now, max(grant.start_at for grant in held.values()) + pace_s)
         serial = next(self._serial)
         self._chosen_at[chosen.id] = serial
-        grant = Grant(chosen.id, f"{chosen.id}/{serial}", now + ttl_s)
-        self._leases.setdefault(chosen.id, {})[grant.lease_id] = grant
+        grant = Grant(
+            chosen.id,
+            f"{chosen.id}/{serial}",
+            now + ttl_s,
+            start_at,
+            tuple(resting),
+            tuple(full),
+            chosen.id == preferred,
+        )
+        held[grant.lease_id] = grant
+        if affinity is not None:
+            self._remember(affinity[0], chosen.id, now + affinity[1])
         return grant
 
     def release(self, grant: Grant) -> None:
@@ -83,11 +129,19 @@ class MemoryState:
         """See `SharedState.prolong`."""
         held = self._leases.get(grant.holder, {})
         if held.pop(grant.lease_id, None) is not None:
-            held[grant.lease_id] = Grant(grant.holder, grant.lease_id, now + ttl_s)  # back at the end: oldest first
+            # back at the end: oldest first
+            held[grant.lease_id] = Grant(grant.holder, grant.lease_id, now + ttl_s, grant.start_at)
 
     async def slots_taken(self, holder: str, *, now: float) -> int:
         """See `SharedState.slots_taken`."""
         return self._taken(holder, now)
+
+    def _is_cooling(self, candidate: Candidate, now: float) -> bool:
+        for key in (candidate.id, *candidate.rests):
+            cooldown = self._cooldowns.get(key)
+            if cooldown is not None and cooldown.until > now:
+                return True
+        return False
 
     def _taken(self, holder: str, now: float) -> int:
         held = self._leases.get(holder)
@@ -137,13 +191,19 @@ class MemoryState:
 
     async def remember(self, key: str, value: str, *, ttl_s: float, now: float) -> None:
         """See `SharedState.remember`."""
-        self._memory[key] = (value, now + ttl_s)
+        self._remember(key, value, now + ttl_s)
+
+    async def recall(self, key: str, *, now: float) -> str | None:
+        """See `SharedState.recall`."""
+        return self._recall(key, now)
+
+    def _remember(self, key: str, value: str, until: float) -> None:
+        self._memory[key] = (value, until)
         self._memory.move_to_end(key)
         while len(self._memory) > MAX_REMEMBERED:
             self._memory.popitem(last=False)
 
-    async def recall(self, key: str, *, now: float) -> str | None:
-        """See `SharedState.recall`."""
+    def _recall(self, key: str, now: float) -> str | None:
         entry = self._memory.get(key)
         if entry is None:
             return None

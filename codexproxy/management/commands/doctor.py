@@ -65,6 +65,7 @@ class Command(BaseCommand):
 def diagnose(*, asks_upstream: bool = False) -> Iterator[Finding]:
     """Yield what there is to say, the set-up first. Later findings need what earlier ones found well."""
     yield from _setup()
+    yield from _shared_state()
     yield from _machine()
     if asks_upstream:
         yield from _upstream()
@@ -85,6 +86,27 @@ def _setup() -> Iterator[Finding]:
         yield Finding(level=level, text=f"{message.msg} {message.hint or ''}".strip())
     if not messages:
         yield Finding(level="ok", text="The settings are sound.")
+
+
+def _shared_state() -> Iterator[Finding]:
+    if not settings.REDIS_URL:
+        return
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=2) as client:
+            version, policy = client.info("server")["redis_version"], client.info("memory").get("maxmemory_policy")
+    except (RedisError, OSError, ValueError) as error:
+        yield Finding(level="problem", text=f"Redis does not answer ({error}). Start it, or mend REDIS_URL.")
+        return
+    yield Finding(level="ok", text=f"Redis answers (version {version}).")
+    if policy not in (None, "noeviction"):
+        yield Finding(
+            level="warning",
+            text=f"Redis may evict keys when its memory is full ({policy}), and with them slots in use. "
+            "Set its maxmemory-policy to noeviction.",
+        )
 
 
 def _database() -> Iterator[Finding]:
