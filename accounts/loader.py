@@ -25,11 +25,11 @@ _UNUSABLE = {
 }
 
 
-def load_accounts() -> tuple[AccountView, ...]:
-    """Return every account, oldest first. Two queries."""
+def load_accounts(*, max_concurrency: int = DEFAULT_MAX_CONCURRENCY) -> tuple[AccountView, ...]:
+    """Return every account, oldest first; `max_concurrency` counts where the row has none of its own. Two queries."""
     cookies = cookie_rows.load(AccountCookie.objects.all())
     rows = Account.objects.defer("id_token").order_by("created_at", "id")
-    return tuple(account_view(row, cookies.get(row.pk, ())) for row in rows)
+    return tuple(account_view(row, cookies.get(row.pk, ()), max_concurrency) for row in rows)
 
 
 def load_keys() -> dict[bytes, ApiKeyView]:
@@ -37,9 +37,11 @@ def load_keys() -> dict[bytes, ApiKeyView]:
     return {bytes(row.digest): _key_view(row) for row in ApiKey.objects.select_related("user")}
 
 
-def account_view(row: Account, cookies: tuple[Cookie, ...] = ()) -> AccountView:
+def account_view(
+    row: Account, cookies: tuple[Cookie, ...] = (), max_concurrency: int = DEFAULT_MAX_CONCURRENCY
+) -> AccountView:
     """Return what the hot path sees of a row, live token and exit included."""
-    reason = _unusable_reason(row)
+    kind, reason = _unusable(row)
     known = quota.load(row.quota)
     return AccountView(
         id=row.id,
@@ -55,7 +57,8 @@ def account_view(row: Account, cookies: tuple[Cookie, ...] = ()) -> AccountView:
         plan=row.plan or None,
         is_usable=not reason,
         unusable_reason=reason,
-        max_concurrency=row.max_concurrency or DEFAULT_MAX_CONCURRENCY,
+        unusable_kind=kind,
+        max_concurrency=row.max_concurrency or max_concurrency,
         token_expires_at=_unix(row.token_expires_at),
         has_refresh_token=bool(row.refresh_token),
         cooling_until=_own_rest(row, known),
@@ -65,15 +68,17 @@ def account_view(row: Account, cookies: tuple[Cookie, ...] = ()) -> AccountView:
         window_reset_at=window_reset_at(row.quota),
         quota=known,
         cookies=cookies,
+        pools=tuple(str(label) for label in row.pools or ()),
     )
 
 
-def _unusable_reason(row: Account) -> str:
+def _unusable(row: Account) -> tuple[str, str]:
+    """Return the kind and the words of what keeps an account from being used; both empty when nothing does."""
     if row.status != AccountStatus.ACTIVE:
-        return row.status_reason or _UNUSABLE.get(AccountStatus(row.status), "not active")
+        return str(row.status), row.status_reason or _UNUSABLE.get(AccountStatus(row.status), "not active")
     if isinstance(row.access_token, UnreadableSecret):
-        return "its tokens cannot be decrypted; put the old key back into ENCRYPTION_KEYS"
-    return "" if row.access_token or row.refresh_token else "it has no token; log in again"
+        return "unreadable", "its tokens cannot be decrypted; put the old key back into ENCRYPTION_KEYS"
+    return ("", "") if row.access_token or row.refresh_token else ("needs_login", "it has no token; log in again")
 
 
 def _own_rest(row: Account, known: Quota) -> float:
@@ -112,6 +117,7 @@ def _key_view(row: ApiKey) -> ApiKeyView:
         expires_at=_unix(row.expires_at),
         allowed_models=tuple(str(model) for model in row.allowed_models or ()),
         max_concurrency=row.max_concurrency,
+        pool=row.pool,
     )
 
 

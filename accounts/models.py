@@ -97,6 +97,7 @@ class Account(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
 
     max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    pools = models.JSONField(_("pools"), default=list, blank=True)
     cooling_until = models.DateTimeField(_("cooling until"), null=True, blank=True)
     cooling_reason = models.CharField(_("cooling because"), max_length=300, blank=True)
     quota = models.JSONField(_("quota"), default=dict, blank=True)
@@ -180,6 +181,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     allowed_models = models.JSONField(_("allowed models"), default=list, blank=True)
     max_concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    pool = models.CharField(_("pool"), max_length=32, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     request_count = models.PositiveBigIntegerField(_("requests"), default=0, editable=False)

@@ -1,19 +1,26 @@
 """Chooses an account and takes one of its slots; learns from outcomes. Pure over the shared state's operations.
 
+A request chooses among the accounts of the snapshot it began with; while it waits, of the newest. Who fits at all is
+`roster.py`, in which order `rotation.py`, the line for a slot `waiting.py`, what a refusal says `refusing.py`.
+
 A `Lease` is freed by one synchronous, idempotent, thread-safe `release`, from three places: the flow's `finally`, the
-response's `close`, and the shared state's TTL as the reaper. Never imports Django; facts for the database leave
-through `on_fact`.
+response's `close`, and the shared state's TTL as the reaper. Never imports Django; facts for the database leave through
+`on_penalty`.
 """
 
 from __future__ import annotations
 
-import math
+import asyncio
+import random
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
-from accounts import health, quota, rotation
+from accounts import health, quota, refusing, rotation
 from accounts.quota_board import QuotaBoard
-from accounts.values import AccountView
+from accounts.roster import CandidateMaker, Rosters, Wish, World, model_rest, rests_of
+from accounts.values import AccountView, PoolRules
+from accounts.waiting import ANY, WaitingRoom
+from accounts.why import Decision, WaitEnd
 from providers.contract import RateLimits
 from translation.errors import GatewayError, NoCapacity, UpstreamBlocked
 
@@ -21,24 +28,20 @@ AFFINITY_TTL_S = 4 * 3600.0
 """How long a conversation remembers its account (spec/operations.md §22)."""
 UNSUPPORTED_TTL_S = 6 * 3600.0
 """How long an account is passed over for a model its plan refused."""
-BUSY_RETRY_S = 2.0
-LONG_REST_S = 60.0
-"""A rest that nobody waits for: told as a spent plan, which ends a Codex client's turn with the time of the reset."""
 LOCK_SPREAD_S = 15.0
 """How long the shared state repeats that a bucket is shut: until every process has a snapshot that says it."""
+PACE_JITTER = 0.3
+"""So much earlier or later than the pace; requests of one account must not tick like a clock."""
+AFFINITY = "affinity"
+STICKY = "sticky"
+ROUND_ROBIN = "round_robin"
 
 
 class State(Protocol):
     """The part of the shared state the pool needs; see `codexproxy/gateway/state/contract.py`."""
 
     async def acquire(
-        self,
-        candidates: Sequence[Any],
-        *,
-        spread: bool,
-        ttl_s: float,
-        now: float,
-        affinity: tuple[str, float] | None = None,
+        self, candidates: Sequence[Any], *, spread: bool, ttl_s: float, now: float, pace_s: float = 0.0
     ) -> Any: ...
     def release(self, grant: Any) -> None: ...
     def prolong(self, grant: Any, *, ttl_s: float, now: float) -> None: ...
@@ -46,6 +49,7 @@ class State(Protocol):
     async def cooldowns(self, keys: Sequence[str], *, now: float) -> dict[str, Any]: ...
     async def count(self, key: str, *, ttl_s: float, now: float) -> int: ...
     async def remember(self, key: str, value: str, *, ttl_s: float, now: float) -> None: ...
+    async def recall(self, key: str, *, now: float) -> str | None: ...
     async def forget(self, key: str) -> None: ...
 
 
@@ -53,22 +57,31 @@ class Lease:
     """One slot of one account, held by whoever streams from it.
 
     `keeps_account`: the conversation was on this account before, so what is bound to it (turn state) still holds.
+    `how` says what chose it: `affinity` or a strategy. `paced_s` is how long it was held back before it may start.
     """
 
-    __slots__ = ("_grant", "_state", "account", "is_released", "keeps_account")
+    __slots__ = ("_grant", "_room", "_state", "account", "how", "is_released", "paced_s")
 
-    def __init__(self, state: State, grant: Any, account: AccountView, *, keeps_account: bool) -> None:
+    def __init__(self, state: State, room: WaitingRoom, grant: Any, account: AccountView, *, how: str) -> None:
         self._state = state
+        self._room = room
         self._grant = grant
         self.account = account
-        self.keeps_account = keeps_account
+        self.how = how
+        self.paced_s = 0.0
         self.is_released = False
 
+    @property
+    def keeps_account(self) -> bool:
+        """Tell whether the conversation was on this account before."""
+        return self.how == AFFINITY
+
     def release(self) -> None:
-        """Give the slot back; further calls do nothing."""
+        """Give the slot back, and call who waits for it; further calls do nothing."""
         if not self.is_released:
             self.is_released = True
             self._state.release(self._grant)
+            self._room.freed(self.account.id)
 
     def prolong(self, *, ttl_s: float, now: float) -> None:
         """Say that the stream still lives, so that the reaper leaves it alone."""
@@ -77,7 +90,10 @@ class Lease:
 
 
 FactSink = Callable[[str, health.Penalty], None]
-CandidateMaker = Callable[[str, int, float, tuple[str, ...]], Any]
+
+
+def _ignore() -> None:
+    """Nobody asked to be told."""
 
 
 class AccountPool:
@@ -85,44 +101,35 @@ class AccountPool:
 
     def __init__(self, state: State, make_candidate: CandidateMaker, on_penalty: FactSink, lease_ttl_s: float) -> None:
         self._state = state
-        self._make_candidate = make_candidate
+        self._rosters = Rosters(make_candidate)
         self._on_penalty = on_penalty
         self._lease_ttl_s = lease_ttl_s
         self.quotas = QuotaBoard()
+        self.room = WaitingRoom()
 
     async def lease(
         self,
-        accounts: Sequence[AccountView],
-        *,
-        model: str,
-        strategy: str,
-        conversation: str | None,
+        world: World,
+        wish: Wish,
         exclude: Collection[str],
+        decision: Decision,
+        *,
         now: float,
-        skips_exhausted: bool = True,
+        look: Callable[[], World],
+        on_wait: Callable[[], None] = _ignore,
     ) -> Lease:
-        """Take a slot for `model`, on the conversation's account if it is good, else by `strategy`.
+        """Take a slot on the conversation's account if it is good, else by the strategy; wait for one if all are busy.
 
-        `skips_exhausted`: pass over accounts whose limit for `model` is known to be used up.
-
-        Raises: NoCapacity, which says why and when it is worth another try.
+        `look` gives the newest world to those who wait; `on_wait` is called once, when a wait begins. Raises:
+        NoCapacity, which says why and when to try again.
         """
-        usable = [account for account in accounts if account.is_usable]
-        shut = self._shut(usable, model, now) if skips_exhausted else {}
-        ready = [a for a in usable if a.id not in exclude and a.id not in shut and a.cooling_until <= now]
-        if ready:
-            grant = await self._acquire(ready, model, strategy, conversation, now)
-            if grant is not None:
-                account = next(account for account in ready if account.id == grant.holder)
-                return Lease(self._state, grant, account, keeps_account=grant.is_kept)
-        raise await self._no_capacity(accounts, usable, model, shut, exclude, now)
-
-    async def prefer(self, conversation: str, account_id: str, *, now: float) -> None:
-        """Let `conversation` be on this account, as if it had been there before."""
-        await self._state.remember(f"aff:{conversation}", account_id, ttl_s=AFFINITY_TTL_S, now=now)
+        lease = await self._take(world, wish, exclude, decision, now, turn=None)
+        if lease is None:
+            lease = await self._wait(world, wish, exclude, decision, now, look, on_wait)
+        return lease
 
     def learn(self, account: AccountView, limits: RateLimits, *, now: float) -> None:
-        """Take note of what an answer said about limits; it counts from the next lease on."""
+        """Take note of what an answer said about limits; it counts within a second."""
         self.quotas.learn(account, limits, now)
 
     async def report(self, account: AccountView, error: GatewayError, *, now: float, model: str = "") -> None:
@@ -153,86 +160,189 @@ class AccountPool:
 
     async def mark_unsupported(self, account: AccountView, model: str, *, now: float) -> None:
         """Remember that the account's plan lacks `model`."""
-        await self._state.cool(_model_rest(account, model), until=now + UNSUPPORTED_TTL_S, reason="lacks the model")
+        await self._state.cool(model_rest(account.id, model), until=now + UNSUPPORTED_TTL_S, reason="no such model")
 
-    # ---- inside ------------------------------------------------------------------------------------------------
+    # ---- choosing ----------------------------------------------------------------------------------------------
 
-    async def _acquire(
-        self, ready: list[AccountView], model: str, strategy: str, conversation: str | None, now: float
-    ) -> Any:
-        """Return a grant or None. All in one operation of the state: each may be a journey to a server."""
-        turn = await self._state.count("turn", ttl_s=86_400.0, now=now) if strategy == "round_robin" else 0
-        candidates = [
-            self._make_candidate(a.id, a.max_concurrency, rotation.rank(a), (_model_rest(a, model),))
-            for a in rotation.order(strategy, ready, turn)
-        ]
+    async def _take(
+        self, world: World, wish: Wish, exclude: Collection[str], decision: Decision, now: float, *, turn: str | None
+    ) -> Lease | None:
+        """Take a free slot of whoever `turn` allows, or return None.
+
+        `turn` is None for a newcomer, who leaves alone what others wait for; else what the waiting room called.
+        """
+        rules = world.settings.pool
+        roster = self._rosters.of(world, wish)
+        stage = roster.stage(world.settings, self.quotas.of, now)
+        decision.look(roster.size, len(roster.fit), stage.passed)
+        ready = stage.ready
+        if exclude or roster.resting_until > now:
+            ready = _untried(ready, exclude, now, decision)
+        ready = self._allowed(ready, turn)
+        if not ready:
+            return None
+        strategy = rotation.known(rules.strategy)
+        owner, how = await self._owner(wish, strategy, now)
+        held = roster.by_id.get(owner) if owner is not None else None
+        if held is not None and held in ready:
+            grant = await self._acquire([roster.candidate(held)], strategy, rules, now)
+            if grant is not None:
+                return await self._settle(grant, held, how, wish, now)
+        is_whole = ready is stage.ready
+        groups = stage.groups if is_whole else roster.groups(ready, world.settings, self.quotas.of, now)
+        if strategy == ROUND_ROBIN:
+            turns = await self._state.count("turn", ttl_s=86_400.0, now=now)
+            groups = [rotation.turned(group, turns) for group in groups]
+        for group in groups:
+            grant = await self._acquire(group, strategy, rules, now)
+            if grant is not None:
+                _explain(grant, owner if how == AFFINITY else None, decision)
+                lease = await self._settle(grant, roster.by_id[grant.holder], strategy, wish, now)
+                if strategy == STICKY and owner not in grant.full:
+                    await self._keep(lease, _sticky_key(wish), now)
+                return lease
+        return None
+
+    def _allowed(self, ready: Sequence[AccountView], turn: str | None) -> Sequence[AccountView]:
+        if turn is None:
+            return [each for each in ready if not self.room.is_wanted(each.id)] if len(self.room) else ready
+        return ready if turn == ANY else [each for each in ready if each.id == turn]
+
+    async def _owner(self, wish: Wish, strategy: str, now: float) -> tuple[str | None, str]:
+        """Return the account to stay on, if any, and why."""
+        if wish.conversation is not None:
+            owner = await self._state.recall(f"aff:{wish.conversation}", now=now)
+            if owner is not None:
+                return owner, AFFINITY
+        if strategy == STICKY:
+            return await self._state.recall(_sticky_key(wish), now=now), STICKY
+        return None, strategy
+
+    async def _acquire(self, candidates: list[Any], strategy: str, rules: PoolRules, now: float) -> Any:
         return await self._state.acquire(
             candidates,
-            spread=strategy not in ("round_robin", "sticky"),
+            spread=strategy in rotation.SPREADING,
             ttl_s=self._lease_ttl_s,
             now=now,
-            affinity=(f"aff:{conversation}", AFFINITY_TTL_S) if conversation is not None else None,
+            pace_s=rules.pace_s * random.uniform(1 - PACE_JITTER, 1 + PACE_JITTER) if rules.pace_s else 0.0,
         )
 
-    def _shut(self, accounts: list[AccountView], model: str, now: float) -> dict[str, float]:
-        """Return until when the limits of accounts are used up, for those whose are."""
-        ends = ((account.id, self.quotas.exhausted_until(account, model, now)) for account in accounts)
-        return {account_id: end for account_id, end in ends if end is not None}
+    async def _settle(self, grant: Any, account: AccountView, how: str, wish: Wish, now: float) -> Lease:
+        """Make a lease of a grant: bind the conversation to it, and hold it back as long as pacing says."""
+        lease = Lease(self._state, self.room, grant, account, how=how)
+        if wish.conversation is not None:
+            await self._keep(lease, f"aff:{wish.conversation}", now)
+        if grant.start_at > now:
+            lease.paced_s = grant.start_at - now
+            try:
+                await asyncio.sleep(lease.paced_s)
+            except BaseException:
+                lease.release()
+                raise
+        return lease
 
-    async def _no_capacity(
+    async def _keep(self, lease: Lease, key: str, now: float) -> None:
+        try:
+            await self._state.remember(key, lease.account.id, ttl_s=AFFINITY_TTL_S, now=now)
+        except BaseException:  # a client that leaves right here must not keep the slot
+            lease.release()
+            raise
+
+    # ---- waiting -----------------------------------------------------------------------------------------------
+
+    async def _wait(
         self,
-        accounts: Sequence[AccountView],
-        usable: list[AccountView],
-        model: str,
-        shut: dict[str, float],
+        world: World,
+        wish: Wish,
         exclude: Collection[str],
+        decision: Decision,
         now: float,
-    ) -> NoCapacity:
-        """Say why nothing could be leased, and when to try again."""
-        if not accounts:
-            return NoCapacity("No available accounts: none has been added yet. Add one in the dashboard.")
-        keys = [key for account in usable for key in (account.id, _model_rest(account, model))]
-        resting = await self._state.cooldowns(keys, now=now)
-        fitting = [account for account in usable if _model_rest(account, model) not in resting]
-        ends = {
-            account.id: max(
-                account.cooling_until,
-                resting[account.id].until if account.id in resting else 0.0,
-                shut.get(account.id, 0.0),
-            )
-            for account in fitting
-        }
-        rests = [end for end in ends.values() if end > now]
-        is_busy = any(end <= now and account_id not in exclude for account_id, end in ends.items())
-        if rests and not is_busy:
-            wait_s = max(1.0, min(rests) - now)
-            return NoCapacity(
-                f"All accounts are resting because of their limits; the first is back in {_words(wait_s)}.",
-                status=429,
-                code="rate_limit_exceeded",
-                error_type="usage_limit_reached" if wait_s > LONG_REST_S else None,
-                retry_after_s=wait_s,
-                extra={"resets_at": int(now + wait_s), "resets_in_seconds": math.ceil(wait_s)},
-            )
-        if is_busy:
-            return NoCapacity(
-                "All accounts are busy with as many requests as they may run at once. Try again in a moment.",
-                status=429,
-                code="rate_limit_exceeded",
-                retry_after_s=BUSY_RETRY_S,
-            )
-        if exclude:
-            return NoCapacity("No available accounts: those that were tried failed, and there is no other.")
-        return NoCapacity("No available accounts: every account needs a login, is paused or lacks this model.")
+        look: Callable[[], World],
+        on_wait: Callable[[], None],
+    ) -> Lease:
+        """Line up until a slot is free. Raises: NoCapacity when none can become free, or none did in time."""
+        refusal, busy = await self._refusal(world, wish, exclude, decision, now)
+        rules = world.settings.pool
+        patience_s = rules.wait_s - decision.waited_s
+        if not busy or patience_s <= 0:
+            raise refusal
+        if len(self.room) >= rules.max_waiting:
+            raise refusing.line_is_full(len(self.room))
+        on_wait()
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        place = self.room.join(wish.api_key, busy)
+        used: str | None = None
+        end: WaitEnd = "left"
+        try:
+            while True:
+                turn = await place.turn(began + patience_s - clock())
+                if turn is None:
+                    end = "too_long"
+                    raise refusal
+                at = now + clock() - began
+                lease = await self._take(look(), wish, exclude, decision, at, turn=turn)
+                if lease is not None:
+                    used, end = lease.account.id, "served"
+                    return lease
+                refusal, busy = await self._refusal(look(), wish, exclude, decision, at)
+                if not busy:
+                    end = "hopeless"
+                    raise refusal
+                self.room.want(place, busy)
+        finally:
+            self.room.leave(place, used=used)
+            decision.wait(clock() - began, place.ahead + 1, end)
+
+    async def _refusal(
+        self, world: World, wish: Wish, exclude: Collection[str], decision: Decision, now: float
+    ) -> tuple[NoCapacity, list[str]]:
+        """Say why nobody could be leased and when to try again; return also who is only busy."""
+        roster = self._rosters.of(world, wish)
+        ready = roster.stage(world.settings, self.quotas.of, now).ready
+        keys = {each.id: (each.id, *rests_of(each, wish.model)) for each in ready}
+        rests = await self._state.cooldowns([key for some in keys.values() for key in some], now=now)
+        busy: list[str] = []
+        for account in ready:
+            longest = max((rests[k] for k in keys[account.id] if k in rests), key=lambda rest: rest.until, default=None)
+            if model_rest(account.id, wish.model) in rests:
+                decision.pass_over(account.id, "lacks_model")
+            elif longest is not None and longest.until > account.cooling_until:
+                decision.pass_over(account.id, "resting", longest.reason, longest.until)
+            elif account.cooling_until > now:
+                decision.pass_over(account.id, "resting", account.cooling_reason, account.cooling_until)
+            elif account.id in exclude:
+                decision.pass_over(account.id, "tried")
+            else:
+                decision.pass_over(account.id, "full")
+                busy.append(account.id)
+        return refusing.refusal(decision.passed(), wish, now), busy
 
 
-def _model_rest(account: AccountView, model: str) -> str:
-    return f"lacks:{account.id}:{model}"
+def _untried(
+    ready: Sequence[AccountView], exclude: Collection[str], now: float, decision: Decision
+) -> Sequence[AccountView]:
+    """Return those who were not tried yet and have no rest that the snapshot knows of."""
+    found: list[AccountView] = []
+    for account in ready:
+        if account.cooling_until > now:
+            decision.pass_over(account.id, "resting", account.cooling_reason, account.cooling_until)
+        elif account.id in exclude:
+            decision.pass_over(account.id, "tried")
+        else:
+            found.append(account)
+    return found
 
 
-def _words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+def _explain(grant: Any, left: str | None, decision: Decision) -> None:
+    """Note who was passed over, and that the conversation left its account."""
+    for account in grant.resting:
+        decision.pass_over(account, "resting")
+    for account in grant.full:
+        decision.pass_over(account, "full")
+    if left is not None and left != grant.holder:
+        decision.move(left)
+
+
+def _sticky_key(wish: Wish) -> str:
+    return f"sticky:{wish.provider}:{wish.pool}"

@@ -15,7 +15,8 @@ from providers.contract import Credential, RateLimits
 class AccountView(Struct, frozen=True, kw_only=True):
     """One upstream login, as the pool sees it. `token_expires_at` None means unknown.
 
-    `cooling_until`/`cooling_reason` are the persisted part of a cooldown; the shared state knows the live part.
+    `cooling_until`/`cooling_reason` are the persisted part of a cooldown; the shared state knows the live part. `pools`
+    are the labels that api keys may be restricted to.
     """
 
     id: str
@@ -26,6 +27,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
     plan: str | None = None
     is_usable: bool = True
     unusable_reason: str = ""
+    unusable_kind: str = ""
     max_concurrency: int = 3
     token_expires_at: float | None = None
     has_refresh_token: bool = False
@@ -36,11 +38,12 @@ class AccountView(Struct, frozen=True, kw_only=True):
     window_reset_at: float | None = None
     quota: Quota = Quota()
     cookies: tuple[Cookie, ...] = ()
+    pools: tuple[str, ...] = ()
     egress: str | None = None
 
 
 class ApiKeyView(Struct, frozen=True, kw_only=True):
-    """One credential of a client. Empty `allowed_models` means every model."""
+    """One credential of a client. Empty `allowed_models` means every model, an empty `pool` every account."""
 
     id: int
     user_id: int
@@ -52,6 +55,21 @@ class ApiKeyView(Struct, frozen=True, kw_only=True):
     expires_at: float | None = None
     allowed_models: tuple[str, ...] = ()
     max_concurrency: int | None = None
+    pool: str = ""
+
+
+class PoolRules(Struct, frozen=True, kw_only=True):
+    """How accounts are chosen, and how long a request may wait for one. Part of the live settings.
+
+    `pace_s`: requests that overlap on one account start at least about this far apart; 0 is off. `tiers`: plans, the
+    preferred first; those not named come last. `wait_s` and `max_waiting` bound the queue for a free slot.
+    """
+
+    strategy: str = "least_used"
+    tiers: tuple[str, ...] = ()
+    pace_s: float = 0.05
+    wait_s: float = 30.0
+    max_waiting: int = 512
 
 
 class AccountReport(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from accounts import audit, changes
 from accounts.keys import KEY_PREFIX
 from accounts.quota import WARNING_STEPS
 from accounts.rotation import STRATEGIES
+from accounts.values import PoolRules
 from codexproxy.env import env
 from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings, SocketSettings
 from codexproxy.models import Setting
@@ -40,6 +41,8 @@ _CODEC_SWITCHES = (
 """Settings that dialects read for themselves: `WireContext.options`."""
 MAX_ALIASES = 200
 MAX_NAME_CHARS = 200
+_PLAN = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MAX_PLANS = 16
 _VERSION = re.compile(r"\d[\w.+-]{0,63}")
 _DEFAULTS = GatewaySettings()
 
@@ -136,6 +139,15 @@ def _strategy(text: str) -> str:
     return text
 
 
+def _plans(text: str) -> str:
+    """Plans in order, kept as "pro, plus"; a JSON list is read as well."""
+    names = [part.strip(" \"'").lower() for part in text.strip().strip("[]").split(",")]
+    plans = list(dict.fromkeys(name for name in names if name))
+    if len(plans) > MAX_PLANS or not all(_PLAN.fullmatch(name) for name in plans):
+        raise BadSetting("must be names of plans, the preferred first, such as: pro, plus.")
+    return ", ".join(plans)
+
+
 def _model(text: str) -> str:
     if not _leads_somewhere(text, {}):
         raise BadSetting(f"must be a model that is served here, not {text[:80]!r}.")
@@ -184,7 +196,10 @@ DEFINITIONS: Mapping[str, Definition] = {
     "anthropic.hide_empty_thinking": Definition(_boolean, False),  # noqa: FBT003
     "anthropic.hosted_web_search": Definition(_boolean, False),  # noqa: FBT003
     "api.timeout_seconds": Definition(_seconds, _DEFAULTS.idle_timeout_s),
-    "auth.rotation_strategy": Definition(_strategy, _DEFAULTS.rotation_strategy),
+    "auth.max_concurrent_per_account": Definition(_count(1, 10_000), _DEFAULTS.max_concurrent_per_account),
+    "auth.request_interval_ms": Definition(_count(0, 60_000), round(_DEFAULTS.pool.pace_s * 1000)),
+    "auth.rotation_strategy": Definition(_strategy, _DEFAULTS.pool.strategy),
+    "auth.tier_priority": Definition(_plans, ""),
     "chat.cursor_overflow_answer": Definition(_boolean, False),  # noqa: FBT003
     "model.aliases": Definition(_aliases, {}),
     "model.default": Definition(_model, _DEFAULTS.default_model),
@@ -213,7 +228,12 @@ def load_settings() -> GatewaySettings:
     values = {key: value for key, (value, _) in _effective().items()}
     timeout_s = values["api.timeout_seconds"]
     return GatewaySettings(
-        rotation_strategy=values["auth.rotation_strategy"],
+        pool=PoolRules(
+            strategy=values["auth.rotation_strategy"],
+            tiers=tuple(plan for plan in values["auth.tier_priority"].split(", ") if plan),
+            pace_s=values["auth.request_interval_ms"] / 1000,
+        ),
+        max_concurrent_per_account=values["auth.max_concurrent_per_account"],
         skip_exhausted=values["quota.skip_exhausted"],
         default_model=values["model.default"],
         aliases=values["model.aliases"],

@@ -264,7 +264,7 @@ def _load_snapshot(version: int) -> Snapshot:
         version=version,
         loaded_at=time.time(),
         keys=load_keys(),
-        accounts=load_accounts(),
+        accounts=load_accounts(max_concurrency=live.max_concurrent_per_account),
         models=bundled_models(),
         aliases={**SHIPPED_ALIASES, **live.aliases},
         settings=live,

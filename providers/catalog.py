@@ -6,6 +6,8 @@ clients list models and the gateway clamp efforts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from translation.codec import ModelInfo
 
 PAID = ("plus", "pro", "team", "business", "enterprise", "edu")
@@ -83,3 +85,15 @@ BUNDLED: tuple[ModelInfo, ...] = (
 def bundled_models() -> dict[str, ModelInfo]:
     """Return the bundled catalogue by id."""
     return {model.id: model for model in BUNDLED}
+
+
+def plans_without(models: Mapping[str, ModelInfo], model: str) -> frozenset[str]:
+    """Return the plans known to lack `model`; never a plan nothing is known of (spec/operations.md §2.1 step 5).
+
+    A model that no plan is known to have lets everyone try: the upstream decides.
+    """
+    info = models.get(model)
+    if info is None or not info.plans:
+        return frozenset()
+    known = {plan for each in models.values() for plan in each.plans}
+    return frozenset(known.difference(info.plans))

@@ -44,6 +44,8 @@ class UsageRecord(Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     requests: int = 1
+    why: str = ""
+    """How it was decided, as `accounts/why.py` encodes it."""
 
 
 class UsageQueue:
@@ -85,7 +87,7 @@ class UsageQueue:
         key = (minute, record.api_key_id, record.account_id, record.upstream_model, record.outcome)
         known = self._overflow.get(key)
         if known is None:
-            self._overflow[key] = replace(record, started_at=float(minute))
+            self._overflow[key] = replace(record, started_at=float(minute), why="")
             return
         self._overflow[key] = replace(
             known,

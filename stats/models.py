@@ -87,6 +87,8 @@ class UsageRecord(models.Model):
     output_tokens = models.PositiveBigIntegerField(_("output tokens"), default=0)
     reasoning_tokens = models.PositiveBigIntegerField(_("reasoning tokens"), default=0)
     requests = models.PositiveIntegerField(_("requests"), default=1)
+    why = models.TextField(_("how it was decided"), blank=True, default="")
+    """JSON of `accounts.why.Why`, at most 2 KB: read whole, never searched."""
 
     objects = UsageRecordQuerySet.as_manager()
 

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, models, transaction
 from django.db.models import F
 
+from accounts.why import MAX_BYTES
 from stats import meter
 from stats.models import UsageRecord
 
@@ -94,6 +95,7 @@ def _row(record: meter.UsageRecord) -> UsageRecord:
         output_tokens=record.output_tokens,
         reasoning_tokens=record.reasoning_tokens,
         requests=record.requests,
+        why=_text(record.why, MAX_BYTES),
     )
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from accounts import keys
 from accounts.cookie_board import CookieBoard
 from accounts.pool import AccountPool, Lease
+from accounts.roster import Wish
 from accounts.values import AccountReport, AccountView, ApiKeyView
 from codexproxy.gateway import lane, pump, retry, seals, verify
 from codexproxy.gateway.journal import Journal, Story
@@ -200,27 +201,34 @@ class _GenerateCall:
     async def _attempts(self, opened: OpenedRequest, target: Target) -> None:
         gateway, budget = self.gateway, retry.Budget(attempts=self.snapshot.settings.max_attempts)
         chosen_lane = lane.choose(self.codec, registry.get_upstream(target.codec), opened, target)
-        self.record.lane = chosen_lane.name
+        self.record.lane, self.record.decision.lane = chosen_lane.name, chosen_lane.reason
         conversation = self._conversation(opened)
         speaker = f"{conversation}#{self._agent(opened, conversation)}"
         owner = await seals.owner_of(gateway.state, self.key.id, opened.seals, now=gateway.clock())
         if owner is not None:
             await gateway.pool.prefer(speaker, owner, now=gateway.clock())
+        wish = Wish(
+            provider=target.provider, model=target.model, api_key=self.key.id, pool=self.key.pool,
+            conversation=speaker,
+        )  # fmt: skip
         exclude: set[str] = set()
         seen: Counter[object] = Counter()
         spent = retry.Spent()
         failure: errors.GatewayError | None = None
         while True:
             try:
-                lease = await self._lease(target, speaker, exclude)
+                lease = await gateway.pool.lease(
+                    self.snapshot, wish, exclude, self.record.decision, now=gateway.clock(),
+                    look=lambda: gateway.snapshots.current, on_wait=lambda: self._wait(opened, target, chosen_lane),
+                )  # fmt: skip
             except errors.NoCapacity as none_left:
                 raise _last_word(failure, none_left, gateway.clock()) from None
             try:
                 await self._verify(lease.account, target.model)
-                self.record.attempts += 1
-                self.record.account = lease.account
+                self.record.begin_attempt(lease)
                 _refuse_stale_token(lease.account, gateway.clock())
                 await self._attempt(opened, target, chosen_lane, lease, conversation)
+                self.record.end_attempt()
                 await gateway.pool.report_success(lease.account)
                 made = self.driver.seals() if isinstance(self.driver, SealingTap) else ()
                 await seals.remember_owner(gateway.state, self.key.id, made, lease.account.id, now=gateway.clock())
@@ -235,6 +243,7 @@ class _GenerateCall:
                     error, seen=seen[what], is_committed=self.has_output, has_output=output_seen,
                     spent=spent.after(error, self.record.attempts, asyncio.get_running_loop().time()), budget=budget,
                 )  # fmt: skip
+                self.record.end_attempt(error, step.action.value)
                 if step.action is not retry.Action.REFRESH:
                     await gateway.pool.report(lease.account, error, now=gateway.clock(), model=target.model)
                 if isinstance(error, errors.UpstreamBlocked) and error.reason == "path block":
@@ -280,18 +289,23 @@ class _GenerateCall:
         if step.delay_s:
             await asyncio.sleep(step.delay_s)
 
-    async def _lease(self, target: Target, speaker: str, exclude: set[str]) -> Lease:
-        """Step 5."""
-        now = self.gateway.clock()
-        return await self.gateway.pool.lease(
-            [account for account in self.snapshot.accounts if account.provider == target.provider],
-            model=target.model,
-            strategy=self.snapshot.settings.rotation_strategy,
-            conversation=speaker,
-            exclude=exclude,
-            now=now,
-            skips_exhausted=self.snapshot.settings.skip_exhausted,
-        )
+    def _wait(self, opened: OpenedRequest, target: Target, chosen_lane: lane.Lane) -> None:
+        """A wait for a free slot begins: keep the client company, as soon as its dialect allows."""
+        if self.driver is None and opened.stream:
+            self.driver = lane.prepare(
+                self.codec, registry.get_upstream(target.codec), opened,
+                RelayTarget(
+                    model=target.model, prompt_cache_key="", effort=target.effort, service_tier=target.service_tier,
+                    quirks=target.quirks,
+                ),
+                chosen_lane,
+            ).driver  # fmt: skip
+            self.pulse.watch(begin=lambda: self._stream_headers(opened), beat=self.driver.heartbeat, keep=_nothing)
+            self.pulse.rest()
+
+    def _stream_headers(self, opened: OpenedRequest) -> dict[str, str]:
+        kind = opened.media_type or self.codec.stream_media_type
+        return {"content-type": kind, **STREAM_HEADERS, **self.request.id_headers}
 
     async def _attempt(
         self, opened: OpenedRequest, target: Target, chosen_lane: lane.Lane, lease: Lease, conversation: str
@@ -332,12 +346,7 @@ class _GenerateCall:
         relayed: Mapping[str, str] = {}
 
         def response_headers() -> Mapping[str, str]:
-            return {
-                "content-type": opened.media_type or self.codec.stream_media_type,
-                **STREAM_HEADERS,
-                **self.request.id_headers,
-                **relayed,
-            }
+            return {**self._stream_headers(opened), **relayed}
 
         def keep_lease() -> None:
             self._keep_slots(lease)
@@ -462,6 +471,10 @@ class _GenerateCall:
         self.record.status = 200
         was_said = self.driver is not None and self.driver.done and self.has_output
         await self.client.end(b"" if was_said or self.driver is None else self.driver.fail(error))
+
+
+def _nothing() -> None:
+    """No lease is held that could be prolonged."""
 
 
 def _refuse_stale_token(account: AccountView, now: float) -> None:

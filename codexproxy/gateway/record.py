@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from accounts.pool import Lease
 from accounts.values import AccountView, ApiKeyView
+from accounts.why import Decision, Try
 from codexproxy.gateway.types import ClientRequest
 from stats.meter import Outcome, UsageQueue, UsageRecord
 from translation import errors
 from translation.ir.usage import NO_USAGE, Usage
 
 MAX_CLIENT_CHARS = 80
+MAX_CODE_CHARS = 40
 
 
 class RequestRecord:
     """Collects what happened; `finish` queues it exactly once."""
 
     __slots__ = (
-        "_clock", "_key", "_protocol", "_request", "_started", "_started_at", "account", "attempts", "error",
-        "first_byte", "is_stream", "lane", "left", "model", "status", "upstream_model", "usage",
+        "_attempt", "_attempt_began", "_clock", "_key", "_protocol", "_request", "_started", "_started_at", "account",
+        "attempts", "decision", "error", "first_byte", "is_stream", "lane", "left", "model", "status",
+        "upstream_model", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -31,7 +35,10 @@ class RequestRecord:
         self._started_at = now
         self._started = clock()
         self.account: AccountView | None = None
+        self._attempt: Try | None = None
+        self._attempt_began = 0.0
         self.attempts = 0
+        self.decision = Decision()
         self.error: errors.GatewayError | None = None
         self.first_byte: float | None = None
         self.is_stream = False
@@ -41,6 +48,23 @@ class RequestRecord:
         self.status = 0
         self.upstream_model = ""
         self.usage: Usage | None = None
+
+    def begin_attempt(self, lease: Lease) -> None:
+        """An upstream call is about to be made on the account of `lease`."""
+        self.attempts += 1
+        self.account = lease.account
+        self._attempt = self.decision.attempt(lease.account.id, lease.how, lease.paced_s)
+        self._attempt_began = self._clock()
+
+    def end_attempt(self, error: errors.GatewayError | None = None, action: str = "") -> None:
+        """The call ended, and `action` follows."""
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.took_ms = round((self._clock() - self._attempt_began) * 1000)
+            if error is None:
+                attempt.status = 200
+            else:
+                attempt.status, attempt.error, attempt.action = error.status, error.code[:MAX_CODE_CHARS], action
 
     def mark_output(self) -> None:
         """The first byte of output is about to leave."""
@@ -75,6 +99,7 @@ class RequestRecord:
                 cached_tokens=usage.cached_tokens,
                 output_tokens=usage.output_tokens,
                 reasoning_tokens=usage.reasoning_tokens,
+                why=self.decision.encode(),
             )
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from accounts.values import AccountView, ApiKeyView
+from accounts.values import AccountView, ApiKeyView, PoolRules
 from providers.contract import Secret
 from providers.routing import SHIPPED_ALIASES
 from translation.codec import ModelInfo
@@ -36,8 +36,9 @@ class SocketSettings(Struct, frozen=True, kw_only=True):
 class GatewaySettings(Struct, frozen=True, kw_only=True):
     """Tunables of the gateway, in seconds and bytes as named. Defaults are good; rows may override them live."""
 
-    rotation_strategy: str = "least_used"
+    pool: PoolRules = PoolRules()
     skip_exhausted: bool = True
+    max_concurrent_per_account: int = 3
     max_body_bytes: int = 64 * 1024 * 1024
     first_event_timeout_s: float = 600.0
     idle_timeout_s: float = 600.0
@@ -46,7 +47,6 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     max_attempts: int = 60
     lease_ttl_s: float = 120.0
     """How long the slots of a process that was killed stay taken; one that lives prolongs them every few seconds."""
-    wait_for_slot_s: float = 0.0
     default_model: str = "gpt-5.5"
     aliases: Mapping[str, str] = {}
     """The operator's own; `Snapshot.aliases` has those we ship as well."""

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 
 from accounts.health import Penalty
-from accounts.pool import AFFINITY_TTL_S, BUSY_RETRY_S, UNSUPPORTED_TTL_S, AccountPool, Lease
-from accounts.values import AccountView
+from accounts.pool import AFFINITY_TTL_S, UNSUPPORTED_TTL_S, AccountPool, Lease
+from accounts.refusing import BUSY_RETRY_S
+from accounts.roster import Wish
+from accounts.values import AccountView, PoolRules
+from accounts.why import Decision
+from codexproxy.gateway.snapshot import GatewaySettings, Snapshot
 from codexproxy.gateway.state.contract import Candidate
 from codexproxy.gateway.state.memory import MemoryState
+from providers.catalog import bundled_models
 from providers.contract import Credential, Secret
 from translation import errors
 
@@ -32,11 +37,18 @@ class Desk:
         self.penalties: list[tuple[str, Penalty]] = []
         self.pool = AccountPool(self.state, Candidate, lambda *fact: self.penalties.append(fact), lease_ttl_s=900)
 
-    async def lease(self, *accounts: AccountView, now: float = NOW, **wishes: object) -> Lease:
-        asked: dict[str, object] = {
-            "model": "gpt-5.5", "strategy": "least_used", "conversation": None, "exclude": set(), **wishes
-        }  # fmt: skip
-        return await self.pool.lease(accounts, now=now, **asked)  # type: ignore[arg-type]
+    async def lease(
+        self, *accounts: AccountView, now: float = NOW, exclude: frozenset[str] = frozenset(),
+        decision: Decision | None = None, rules: PoolRules | None = None, skip_exhausted: bool = True, **wishes: object,
+    ) -> Lease:  # fmt: skip
+        rules = rules or PoolRules(strategy=str(wishes.pop("strategy", "least_used")), pace_s=0, wait_s=0)
+        world = Snapshot(
+            accounts=accounts,
+            models=bundled_models(),
+            settings=GatewaySettings(pool=rules, skip_exhausted=skip_exhausted),
+        )
+        wish = Wish(**{"provider": "codex", "model": "gpt-5.5", **wishes})  # type: ignore[arg-type]
+        return await self.pool.lease(world, wish, exclude, decision or Decision(), now=now, look=lambda: world)
 
     async def refusal(self, *accounts: AccountView, now: float = NOW, **wishes: object) -> errors.NoCapacity:
         with pytest.raises(errors.NoCapacity) as caught:
@@ -99,7 +111,7 @@ async def test_a_conversation_keeps_its_account_under_every_strategy(desk: Desk,
 async def test_a_conversation_moves_and_stays_moved_when_its_account_is_gone(desk: Desk) -> None:
     a, b = account("a"), account("b", request_count=5)
     (await desk.lease(a, b, conversation="talk")).release()
-    moved = await desk.lease(a, b, conversation="talk", exclude={"a"})
+    moved = await desk.lease(a, b, conversation="talk", exclude=frozenset({"a"}))
     moved.release()
     assert moved.account.id == "b"
     assert (await desk.lease(a, b, conversation="talk")).account.id == "b"
@@ -131,7 +143,7 @@ async def test_unusable_excluded_and_cooling_accounts_are_passed_over(desk: Desk
         account("live"), account("good", request_count=99),
     ]  # fmt: skip
     await desk.pool.report(accounts[3], errors.RateLimited("x", until=NOW + 60), now=NOW)
-    assert (await desk.lease(*accounts, exclude={"tried"})).account.id == "good"
+    assert (await desk.lease(*accounts, exclude=frozenset({"tried"}))).account.id == "good"
 
 
 async def test_a_cooled_account_comes_back_when_its_rest_ends(desk: Desk) -> None:
@@ -208,7 +220,7 @@ async def test_all_resting_says_when_the_first_is_back(desk: Desk) -> None:
 
 async def test_all_resting_and_already_tried_still_says_when_the_first_is_back(desk: Desk) -> None:
     accounts = [account("a", cooling_until=NOW + 600), account("b", cooling_until=NOW + 7200)]
-    assert (await desk.refusal(*accounts, exclude={"a", "b"})).retry_after_s == 600
+    assert (await desk.refusal(*accounts, exclude=frozenset({"a", "b"}))).retry_after_s == 600
 
 
 async def test_an_account_that_lacks_the_model_does_not_hide_that_the_others_rest(desk: Desk) -> None:
@@ -220,7 +232,7 @@ async def test_an_account_that_lacks_the_model_does_not_hide_that_the_others_res
 
 async def test_a_failed_account_does_not_hide_that_the_others_rest(desk: Desk) -> None:
     failed, resting = account("a"), account("b", cooling_until=NOW + 600)
-    refusal = await desk.refusal(failed, resting, exclude={"a"})
+    refusal = await desk.refusal(failed, resting, exclude=frozenset({"a"}))
     assert (refusal.status, refusal.retry_after_s) == (429, 600)
 
 
@@ -233,7 +245,7 @@ async def test_all_busy_asks_for_a_short_wait(desk: Desk) -> None:
 
 
 async def test_all_tried_and_failed_is_said_so(desk: Desk) -> None:
-    refusal = await desk.refusal(account("a"), account("b"), exclude={"a", "b"})
+    refusal = await desk.refusal(account("a"), account("b"), exclude=frozenset({"a", "b"}))
     assert (refusal.status, refusal.code) == (503, "no_available_accounts")
     assert "tried" in refusal.message
 

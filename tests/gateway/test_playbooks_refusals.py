@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from accounts.values import ApiKeyView
+from accounts.values import ApiKeyView, PoolRules
 from tests.gateway.playbook import (
     CREATED,
     EXPIRED,
@@ -107,7 +107,7 @@ async def test_a_draining_gateway_takes_nothing_new(play: Play) -> None:
 async def test_no_capacity_says_why_and_when(
     dialect: str, accounts: tuple, status: int, retry_after: str | None, stream: bool
 ) -> None:
-    play = Play(dialect, accounts=accounts)
+    play = Play(dialect, accounts=accounts, pool=PoolRules(wait_s=0))
     client = await play.ask(stream=stream)
     assert (client.status, client.headers.get("retry-after")) == (play.status(status), retry_after)
     assert play.record().outcome == "no_capacity"

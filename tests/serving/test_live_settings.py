@@ -43,36 +43,35 @@ def test_without_rows_everything_is_as_it_was() -> None:
     loaded = load_settings()
     fresh = GatewaySettings()
     assert loaded.ollama == fresh.ollama and loaded.ollama.enabled is False
-    assert (loaded.rotation_strategy, loaded.default_model) == (fresh.rotation_strategy, fresh.default_model)
+    assert (loaded.pool, loaded.default_model) == (fresh.pool, fresh.default_model)
     assert loaded.first_event_timeout_s == loaded.idle_timeout_s == 600  # spec/operations.md §7
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "read"),
-    [
-        ("auth.rotation_strategy", "sticky", lambda s: s.rotation_strategy == "sticky"),
-        ("model.default", "gpt-5.4-high", lambda s: s.default_model == "gpt-5.4-high"),
-        (
-            "anthropic.hide_empty_thinking",
-            "true",
-            lambda s: s.codec_options["anthropic.hide_empty_thinking"] == "true",
-        ),
-        ("anthropic.hosted_web_search", "true", lambda s: s.codec_options["anthropic.hosted_web_search"] == "true"),
-        ("chat.cursor_overflow_answer", "true", lambda s: s.codec_options["chat.cursor_overflow_answer"] == "true"),
-        ("model.aliases", '{" smart ":"gpt-5.5-high"}', lambda s: s.aliases == {"smart": "gpt-5.5-high"}),
-        ("api.timeout_seconds", "90", lambda s: s.first_event_timeout_s == s.idle_timeout_s == 90.0),
-        ("quota.skip_exhausted", "off", lambda s: s.skip_exhausted is False),
-        ("ollama.enabled", "yes", lambda s: s.ollama.enabled is True),
-        ("ollama.host", "::1", lambda s: s.ollama.host == "::1"),
-        ("ollama.port", "11500", lambda s: s.ollama.port == 11500),
-        ("ollama.key", KEY, lambda s: s.ollama.key.reveal() == KEY),
-        ("ollama.version", "0.31.2", lambda s: s.codec_options["ollama.version"] == "0.31.2"),
-        ("ollama.disable_vision", "true", lambda s: s.codec_options["ollama.disable_vision"] == "true"),
-        ("ws_pool.enabled", "true", lambda s: s.sockets.enabled is True),
-        ("ws_pool.max_age_ms", "600000", lambda s: s.sockets.max_age_s == 600.0),
-        ("ws_pool.max_per_account", "2", lambda s: s.sockets.max_per_account == 2),
-    ],
-)
+CASES: list[tuple[str, str, Callable[[GatewaySettings], bool]]] = [
+    ("auth.max_concurrent_per_account", "7", lambda s: s.max_concurrent_per_account == 7),
+    ("auth.request_interval_ms", "0", lambda s: s.pool.pace_s == 0.0),
+    ("auth.rotation_strategy", "sticky", lambda s: s.pool.strategy == "sticky"),
+    ("auth.tier_priority", '["Pro", "plus"]', lambda s: s.pool.tiers == ("pro", "plus")),
+    ("model.default", "gpt-5.4-high", lambda s: s.default_model == "gpt-5.4-high"),
+    ("api.timeout_seconds", "90", lambda s: s.first_event_timeout_s == s.idle_timeout_s == 90.0),
+    ("ollama.enabled", "yes", lambda s: s.ollama.enabled is True),
+    ("ollama.host", "::1", lambda s: s.ollama.host == "::1"),
+    ("ollama.port", "11500", lambda s: s.ollama.port == 11500),
+    ("ollama.key", KEY, lambda s: s.ollama.key.reveal() == KEY),
+    ("ollama.version", "0.31.2", lambda s: s.codec_options["ollama.version"] == "0.31.2"),
+    ("ollama.disable_vision", "true", lambda s: s.codec_options["ollama.disable_vision"] == "true"),
+    ("anthropic.hide_empty_thinking", "true", lambda s: s.codec_options["anthropic.hide_empty_thinking"] == "true"),
+    ("anthropic.hosted_web_search", "true", lambda s: s.codec_options["anthropic.hosted_web_search"] == "true"),
+    ("chat.cursor_overflow_answer", "true", lambda s: s.codec_options["chat.cursor_overflow_answer"] == "true"),
+    ("model.aliases", '{" smart ":"gpt-5.5-high"}', lambda s: s.aliases == {"smart": "gpt-5.5-high"}),
+    ("quota.skip_exhausted", "off", lambda s: s.skip_exhausted is False),
+    ("ws_pool.enabled", "true", lambda s: s.sockets.enabled is True),
+    ("ws_pool.max_age_ms", "600000", lambda s: s.sockets.max_age_s == 600.0),
+    ("ws_pool.max_per_account", "2", lambda s: s.sockets.max_per_account == 2),
+]
+
+
+@pytest.mark.parametrize(("key", "text", "read"), CASES)
 def test_a_setting_reaches_the_snapshot_and_can_be_taken_back(
     key: str, text: str, read: Callable[[GatewaySettings], bool]
 ) -> None:
@@ -86,15 +85,19 @@ def test_a_setting_reaches_the_snapshot_and_can_be_taken_back(
 
 
 def test_every_key_was_tried_above() -> None:
-    off_the_path = [key for key in DEFINITIONS if key.startswith("quota.") and key != "quota.skip_exhausted"]
+    off_the_path = {key for key in DEFINITIONS if key.startswith("quota.") and key != "quota.skip_exhausted"}
     assert len(off_the_path) == 4, "those are tried in tests/accounts/test_quota_service.py"
-    assert len(DEFINITIONS) == 17 + 4
+    assert {key for key, *_ in CASES} == set(DEFINITIONS) - off_the_path
 
 
 @pytest.mark.parametrize(
     ("key", "text"),
     [
         ("auth.rotation_strategy", "random"),
+        ("auth.max_concurrent_per_account", "0"),
+        ("auth.request_interval_ms", "-1"),
+        ("auth.request_interval_ms", "60001"),
+        ("auth.tier_priority", "pro; plus"),
         ("model.default", "llama3"),
         ("api.timeout_seconds", "0"),
         ("api.timeout_seconds", "nan"),
@@ -155,7 +158,7 @@ def test_a_value_that_became_illegal_is_passed_over(
     Setting.objects.create(key="no.longer", value=1)
     monkeypatch.setenv("OLLAMA_BRIDGE_KEY", "sk-secret-thing")
     loaded = load_settings()
-    assert loaded.rotation_strategy == "least_used" and not loaded.ollama.key
+    assert loaded.pool.strategy == "least_used" and not loaded.ollama.key
     assert "auth.rotation_strategy" in caplog.text and "sk-secret-thing" not in caplog.text
 
 
