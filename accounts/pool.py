@@ -20,7 +20,7 @@ from accounts.quota_board import QuotaBoard
 from accounts.roster import CandidateMaker, Rosters, Wish, World, model_rest, rests_of
 from accounts.values import AccountView, PoolRules
 from accounts.waiting import ANY, WaitingRoom
-from accounts.why import Decision, WaitEnd
+from accounts.why import Decision, WaitEnd, note
 from providers.contract import RateLimits
 from translation.errors import GatewayError, NoCapacity, UpstreamBlocked
 
@@ -299,24 +299,27 @@ class AccountPool:
     ) -> tuple[NoCapacity, list[str]]:
         """Say why nobody could be leased and when to try again; return also who is only busy."""
         roster = self._rosters.of(world, wish)
-        ready = roster.stage(world.settings, self.quotas.of, now).ready
-        keys = {each.id: (each.id, *rests_of(each, wish.model)) for each in ready}
+        stage = roster.look_again(world.settings, self.quotas.of, now)
+        keys = {each.id: (each.id, *rests_of(each, wish.model)) for each in stage.ready}
         rests = await self._state.cooldowns([key for some in keys.values() for key in some], now=now)
+        everyone = list(stage.passed)
         busy: list[str] = []
-        for account in ready:
-            longest = max((rests[k] for k in keys[account.id] if k in rests), key=lambda rest: rest.until, default=None)
+        for account in stage.ready:
+            own = max((rests[k] for k in keys[account.id] if k in rests), key=lambda rest: rest.until, default=None)
             if model_rest(account.id, wish.model) in rests:
-                decision.pass_over(account.id, "lacks_model")
-            elif longest is not None and longest.until > account.cooling_until:
-                decision.pass_over(account.id, "resting", longest.reason, longest.until)
+                everyone.append(note(account.id, "lacks_model"))
+            elif own is not None and own.until > account.cooling_until:
+                everyone.append(note(account.id, "resting", own.reason, own.until))
             elif account.cooling_until > now:
-                decision.pass_over(account.id, "resting", account.cooling_reason, account.cooling_until)
+                everyone.append(note(account.id, "resting", account.cooling_reason, account.cooling_until))
             elif account.id in exclude:
-                decision.pass_over(account.id, "tried")
+                everyone.append(note(account.id, "tried"))
             else:
-                decision.pass_over(account.id, "full")
+                everyone.append(note(account.id, "full"))
                 busy.append(account.id)
-        return refusing.refusal(decision.passed(), wish, now), busy
+        decision.look(roster.size, len(roster.fit), stage.passed)
+        decision.refuse(everyone)
+        return refusing.refusal(everyone, wish, now), busy
 
 
 def _untried(

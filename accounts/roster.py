@@ -92,8 +92,14 @@ class Roster:
         key = (rules.pool.strategy, rules.pool.tiers, rules.skip_exhausted)
         known = self._stages.get(key)
         if known is None or not known[0] <= now < known[0] + STAGE_TTL_S:
-            known = self._stages[key] = (now, self._set(rules, quota_of, now))
+            return self.look_again(rules, quota_of, now)
         return known[1]
+
+    def look_again(self, rules: Rules, quota_of: Callable[[AccountView], Quota], now: float) -> Stage:
+        """Return who is ready now, whatever was true a moment ago."""
+        stage = self._set(rules, quota_of, now)
+        self._stages[rules.pool.strategy, rules.pool.tiers, rules.skip_exhausted] = (now, stage)
+        return stage
 
     def groups(
         self, some: Sequence[AccountView], rules: Rules, quota_of: Callable[[AccountView], Quota], now: float

@@ -36,6 +36,11 @@ class Passed(Struct, frozen=True, array_like=True):
     until: int = 0
 
 
+def note(account: str, reason: Reason, words: str = "", until: float = 0.0) -> Passed:
+    """Return it with its words cut."""
+    return Passed(account, reason, words[:MAX_WORDS], int(until))
+
+
 class Try(Struct, array_like=True):
     """One attempt: on which account, why that one, how it ended, what followed, and how long it took."""
 
@@ -96,7 +101,11 @@ class Decision:
         """Note that an account was not taken for now; the last reason counts."""
         if self._over is None:
             self._over = {}
-        self._over[account] = Passed(account, reason, words[:MAX_WORDS], int(until))
+        self._over[account] = note(account, reason, words, until)
+
+    def refuse(self, everyone: Sequence[Passed]) -> None:
+        """Note why nobody at all can be taken; replaces what was noted while choosing."""
+        self._over = {each.account: each for each in everyone}
 
     def move(self, account: str) -> None:
         """Note that the conversation leaves `account`."""
