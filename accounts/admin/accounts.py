@@ -27,7 +27,7 @@ from unfold.decorators import display
 
 from accounts import quota, refresh, services
 from accounts.admin.filters import AccountStateFilter
-from accounts.admin.forms import PasteForm
+from accounts.admin.forms import AccountForm, PasteForm
 from accounts.admin.quota_actions import ask_for_limits, spend_reset
 from accounts.models import Account, AccountStatus
 from accounts.quota_words import bars
@@ -58,9 +58,11 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     list_filter = (AccountStateFilter, "plan")
     search_fields = ("label", "email", "id", "chatgpt_account_id", "chatgpt_user_id")
     ordering = ("label", "email", "id")
+    form = AccountForm
     fields = (
         "label",
         "max_concurrency",
+        "pools",
         "state",
         "email",
         "plan",
@@ -75,7 +77,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         "id",
         "created_at",
     )
-    readonly_fields = fields[2:]
+    readonly_fields = fields[3:]
     actions = ("refresh_now", ask_for_limits, spend_reset, "pause", "resume")
     change_form_outer_after_template = "admin/accounts/account/quota_panel_of.html"
 
@@ -175,6 +177,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             actor=request.user.get_username(),
             label=obj.label,
             max_concurrency=obj.max_concurrency,
+            pools=obj.pools,
         )
 
     def delete_model(self, request: HttpRequest, obj: Account) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from accounts.importing import MAX_LABEL_CHARS, ImportDocument, parse_import
-from accounts.models import ApiKey
+from accounts.models import Account, ApiKey
+from accounts.services import AccountsError
+from accounts.services.pools import pool_labels
 
 if TYPE_CHECKING:
     _ApiKeyModelForm = forms.ModelForm[ApiKey]
+    _AccountModelForm = forms.ModelForm[Account]
 else:  # Django's own class takes no type argument
-    _ApiKeyModelForm = forms.ModelForm
+    _ApiKeyModelForm = _AccountModelForm = forms.ModelForm
 
 MAX_PASTE_CHARS = 4_000_000
 
@@ -91,4 +95,36 @@ class ApiKeyForm(_ApiKeyModelForm):
 
     class Meta:
         model = ApiKey
-        fields = ("user", "name", "is_admin", "allowed_models", "expires_at", "max_concurrency")
+        fields = ("user", "name", "is_admin", "allowed_models", "pool", "expires_at", "max_concurrency")
+        help_texts: ClassVar = {"pool": _("Only accounts that carry this label are used. Empty means every account.")}
+
+    def clean_pool(self) -> str:
+        """Spell the label as accounts carry it."""
+        return "".join(_labels(filter(None, [self.cleaned_data["pool"]])))
+
+
+class AccountForm(_AccountModelForm):
+    """What an operator may change of an account."""
+
+    pools = LinesField(
+        label=_("Pools"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text=_("One label per line. API keys can be restricted to the accounts of one label."),
+    )
+
+    class Meta:
+        model = Account
+        fields = ("label", "max_concurrency", "pools")
+        help_texts: ClassVar = {"max_concurrency": _("Empty means as many as the settings say.")}
+
+    def clean_pools(self) -> list[str]:
+        """Spell the labels as keys name them."""
+        return _labels(self.cleaned_data["pools"])
+
+
+def _labels(texts: Iterable[str]) -> list[str]:
+    try:
+        return pool_labels(texts)
+    except AccountsError as error:
+        raise forms.ValidationError(str(error)) from error

@@ -29,7 +29,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     form = ApiKeyForm
     list_display = ("name", "shown", "user", "state", "models_allowed", "request_count", "last_used_at")
-    list_filter = (KeyStateFilter, "is_admin")
+    list_filter = (KeyStateFilter, "is_admin", "pool")
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__username", "user__email")
     ordering = ("-created_at", "-id")
@@ -100,6 +100,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             "allowed_models": obj.allowed_models,
             "expires_at": obj.expires_at,
             "max_concurrency": obj.max_concurrency,
+            "pool": obj.pool,
         }
         if change:
             services.api_key_edit(api_key_id=obj.pk, **terms)

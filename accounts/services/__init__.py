@@ -15,6 +15,7 @@ from accounts.services.logins import (
     account_add,
     account_edit,
     account_import,
+    account_pools,
     account_remove,
     account_set_status,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "account_edit",
     "account_export",
     "account_import",
+    "account_pools",
     "account_remove",
     "account_set_status",
     "api_key_create",

@@ -5,7 +5,9 @@ Never refreshes (`accounts/refresh.py`) and never asks the upstream's model API.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -17,6 +19,7 @@ from accounts.changes import bump_snapshot
 from accounts.importing import MAX_LABEL_CHARS, ImportDocument, ImportEntry
 from accounts.models import Account, AccountStatus
 from accounts.services.errors import AccountsError
+from accounts.services.pools import pool_labels
 from accounts.tokens import TokenFacts, decode_claims, read_tokens
 from providers.contract import Secret
 from providers.oauth.codex import refresh_flow
@@ -175,17 +178,36 @@ def account_set_status(*, account_id: str, status: AccountStatus, actor: str, re
 
 
 @transaction.atomic
-def account_edit(*, account_id: str, actor: str, label: str, max_concurrency: int | None) -> None:
-    """Change an account's name and how many requests it takes at once. Raises: AccountsError."""
+def account_edit(
+    *, account_id: str, actor: str, label: str, max_concurrency: int | None, pools: Sequence[str] | None = None
+) -> None:
+    """Change an account's name, how many requests it takes at once, and (unless None) its pools.
+
+    Raises: AccountsError.
+    """
     if max_concurrency is not None and max_concurrency < 1:
         raise AccountsError("An account must be allowed at least one request at once; pause it instead.")
-    changed = Account.objects.filter(pk=account_id).update(
-        label=label.strip()[:MAX_LABEL_CHARS], max_concurrency=max_concurrency, updated_at=timezone.now()
-    )
-    if not changed:
+    changes: dict[str, Any] = {"label": label.strip()[:MAX_LABEL_CHARS], "max_concurrency": max_concurrency}
+    if pools is not None:
+        changes["pools"] = pool_labels(pools)
+    if not Account.objects.filter(pk=account_id).update(**changes, updated_at=timezone.now()):
         raise AccountsError("There is no such account.")
-    audit.record(actor=actor, action="account.edited", target=account_id, label=label, max_concurrency=max_concurrency)
+    audit.record(actor=actor, action="account.edited", target=account_id, **changes)
     bump_snapshot()
+
+
+@transaction.atomic
+def account_pools(*, account_id: str, actor: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Account:
+    """Put an account into pools and take it out of others. Raises: AccountsError."""
+    row = Account.objects.select_for_update().filter(pk=account_id).first()
+    if row is None:
+        raise AccountsError("There is no such account.")
+    gone = set(pool_labels(remove))
+    row.pools = [label for label in pool_labels([*row.pools, *add]) if label not in gone]
+    row.save(update_fields=["pools", "updated_at"])
+    audit.record(actor=actor, action="account.edited", target=account_id, pools=row.pools)
+    bump_snapshot()
+    return row
 
 
 @transaction.atomic

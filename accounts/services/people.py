@@ -14,6 +14,7 @@ from accounts import audit, keys
 from accounts.changes import bump_snapshot
 from accounts.models import ApiKey, User
 from accounts.services.errors import AccountsError
+from accounts.services.pools import pool_label
 from providers.contract import Secret
 
 
@@ -51,6 +52,7 @@ def api_key_create(
     allowed_models: Sequence[str] = (),
     expires_at: datetime | None = None,
     max_concurrency: int | None = None,
+    pool: str = "",
 ) -> IssuedKey:
     """Issue an API key; its clear text is returned once and stored nowhere. Raises: AccountsError."""
     if not name.strip():
@@ -59,6 +61,7 @@ def api_key_create(
         raise AccountsError("The key would have expired already; give a time in the future.")
     if max_concurrency is not None and max_concurrency < 1:
         raise AccountsError("A key must be allowed at least one request at once.")
+    label = pool_label(pool) if pool.strip() else ""
     clear = keys.mint_key()
     row = ApiKey.objects.create(
         user=user,
@@ -69,10 +72,12 @@ def api_key_create(
         allowed_models=[model.strip() for model in allowed_models if model.strip()],
         expires_at=expires_at,
         max_concurrency=max_concurrency,
+        pool=label,
     )
     audit.record(
-        actor=actor, action="key.created", target=str(row.pk), name=row.name, user=user.username, is_admin=is_admin
-    )
+        actor=actor, action="key.created", target=str(row.pk), name=row.name, user=user.username, is_admin=is_admin,
+        pool=label,
+    )  # fmt: skip
     bump_snapshot()
     return IssuedKey(row=row, key=Secret(clear))
 
@@ -101,20 +106,24 @@ def api_key_edit(
     allowed_models: Sequence[str],
     expires_at: datetime | None,
     max_concurrency: int | None,
+    pool: str = "",
 ) -> None:
     """Change what a key may do. Raises: AccountsError."""
+    label = pool_label(pool) if pool.strip() else ""
     changed = ApiKey.objects.filter(pk=api_key_id).update(
         name=name.strip()[:100],
         is_admin=is_admin,
         allowed_models=list(allowed_models),
         expires_at=expires_at,
         max_concurrency=max_concurrency,
+        pool=label,
     )
     if not changed:
         raise AccountsError("There is no such key.")
     audit.record(
-        actor=actor, action="key.edited", target=str(api_key_id), name=name, is_admin=is_admin, models=allowed_models
-    )
+        actor=actor, action="key.edited", target=str(api_key_id), name=name, is_admin=is_admin, models=allowed_models,
+        pool=label,
+    )  # fmt: skip
     bump_snapshot()
 
 

@@ -143,10 +143,24 @@ def test_it_pauses_and_resumes(operator: Client) -> None:
 
 def test_it_edits_an_account_without_touching_its_tokens(operator: Client) -> None:
     row = AccountFactory(refresh_token="rt_kept")
-    response = operator.post(url("account", "change", row.pk), {"label": "renamed", "max_concurrency": "5"})
+    fields = {"label": "renamed", "max_concurrency": "5", "pools": "Night\nteam a\nnight"}
+    response = operator.post(url("account", "change", row.pk), fields)
     assert response.status_code == 302
     row.refresh_from_db()
+    assert row.pools == ["night", "team a"]
     assert (row.label, row.max_concurrency, row.refresh_token) == ("renamed", 5, Secret("rt_kept"))
+
+
+def test_a_pool_that_cannot_be_named_so_is_refused_in_the_form(operator: Client) -> None:
+    row = AccountFactory()
+    response = operator.post(url("account", "change", row.pk), {"label": "x", "pools": "a/b"})
+    assert response.status_code == 200 and "1 to 32 letters" in response.content.decode()
+    key = ApiKeyFactory()
+    response = operator.post(url("apikey", "change", key.pk), {"name": "x", "pool": "!"})
+    assert response.status_code == 200 and "1 to 32 letters" in response.content.decode()
+    response = operator.post(url("apikey", "change", key.pk), {"name": "x", "pool": "Night "})
+    key.refresh_from_db()
+    assert response.status_code == 302 and key.pool == "night"
 
 
 def test_it_says_what_came_of_a_refresh(operator: Client, settings: Any) -> None:

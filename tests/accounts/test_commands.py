@@ -13,6 +13,7 @@ import pytest
 from django.core.management import load_command_class
 
 from accounts import verifying
+from accounts.loader import load_accounts, load_keys
 from accounts.management.commands import account as account_command
 from accounts.models import Account, AccountStatus, ApiKey, User
 from providers.contract import Secret
@@ -150,6 +151,23 @@ def test_it_removes_an_account(run: Run) -> None:
     row = AccountFactory()
     assert run("account", "remove", row.pk)[0] == 0
     assert not Account.objects.exists()
+
+
+def test_it_puts_an_account_into_pools_and_takes_it_out_again(run: Run) -> None:
+    row = AccountFactory(label="main")
+    _code, (shown,), _err = run("account", "pool", "main", "--add", "Team A", "--add", "night")
+    assert shown["pools"] == ["team a", "night"]
+    _code, (shown,), _err = run("account", "pool", row.id, "--remove", "TEAM A", "--add", "night")
+    assert shown["pools"] == ["night"]
+    assert load_accounts()[0].pools == ("night",)
+    code, _out, err = run("account", "pool", "main", "--add", "a/b")
+    assert code == 1 and "1 to 32 letters" in err
+
+
+def test_a_key_is_restricted_to_a_pool(run: Run) -> None:
+    _code, (created,), _err = run("key", "create", "--user", "ann", "--name", "laptop", "--pool", "Night")
+    assert created["pool"] == "night"
+    assert [view.pool for view in load_keys().values()] == ["night"]
 
 
 def test_it_creates_lists_and_revokes_keys(run: Run) -> None:

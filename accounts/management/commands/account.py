@@ -1,4 +1,4 @@
-"""`codexproxy account add | list | import | export | refresh | remove`: upstream logins from the command line.
+"""`codexproxy account add | list | import | export | refresh | pool | remove`: upstream logins from the command line.
 
 JSON on stdout, one object per line and account, never a token (`export` with its explicit flag excepted).
 """
@@ -23,12 +23,12 @@ from providers.oauth.client import OAuthClient
 class Command(PlainCommand):
     """Add, list, import, export, refresh and remove upstream accounts."""
 
-    help = "Add, list, import, export, refresh and remove upstream accounts."
+    help = "Add, list, import, export, refresh, pool and remove upstream accounts."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
         commands = parser.add_subparsers(
-            dest="action", required=True, metavar="{add,list,import,export,refresh,remove}"
+            dest="action", required=True, metavar="{add,list,import,export,refresh,pool,remove}"
         )
         add = commands.add_parser("add", help="add one login, or those of an auth.json")
         source = add.add_mutually_exclusive_group(required=True)
@@ -46,6 +46,12 @@ class Command(PlainCommand):
         export.add_argument(
             "--yes-include-secrets", action="store_true", help="confirm that live tokens are to be written out"
         )
+        pool = commands.add_parser(
+            "pool", help="put an account into pools, or take it out; keys may be restricted to one"
+        )
+        pool.add_argument("id", metavar="ID", help="id, label or e-mail")
+        pool.add_argument("--add", action="append", default=[], metavar="LABEL", help="repeat for several")
+        pool.add_argument("--remove", action="append", default=[], metavar="LABEL", help="repeat for several")
         for name, words in (("refresh", "get a new access token now"), ("remove", "forget an account")):
             commands.add_parser(name, help=words).add_argument("id", metavar="ID", help="id, label or e-mail")
 
@@ -57,6 +63,7 @@ class Command(PlainCommand):
             "import": self._import,
             "export": self._export,
             "refresh": self._refresh,
+            "pool": self._pool,
             "remove": self._remove,
         }
         actions[options["action"]](**options)
@@ -109,6 +116,12 @@ class Command(PlainCommand):
         self.print_json(selectors.account_summary(row) | {"result": result.outcome, "message": result.message})
         if result.outcome not in ("refreshed", "adopted"):
             raise CommandError(result.message)
+
+    def _pool(self, **options: Any) -> None:
+        row = services.account_pools(
+            account_id=_find(options["id"]).id, actor=self.actor, add=options["add"], remove=options["remove"]
+        )
+        self.print_json(selectors.account_summary(row))
 
     def _remove(self, **options: Any) -> None:
         row = _find(options["id"])

@@ -30,6 +30,7 @@ class Command(PlainCommand):
         )
         create.add_argument("--expires-at", metavar="ISO", help="for example 2030-01-31 or 2030-01-31T12:00:00Z")
         create.add_argument("--max-concurrency", type=int, metavar="N", help="requests at once")
+        create.add_argument("--pool", default="", metavar="LABEL", help="use only accounts that carry this label")
         commands.add_parser("list", help="one JSON object per key")
         revoke = commands.add_parser("revoke", help="make a key useless for good")
         revoke.add_argument("key", metavar="PREFIX|ID", help="the first 12 characters of the key, or its id")
@@ -51,6 +52,7 @@ class Command(PlainCommand):
             allowed_models=options["allowed_model"],
             expires_at=expires_at,
             max_concurrency=options["max_concurrency"],
+            pool=options["pool"],
         )
         self.print_json(selectors.api_key_summary(issued.row) | {"key": issued.key.reveal()})
 
