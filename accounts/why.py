@@ -24,6 +24,7 @@ MAX_TRIES = 8
 """Attempts that are told: the first and the last ones."""
 MAX_WAITS = 4
 MAX_WORDS = 40
+MAX_LANE_CHARS = 80
 MAX_BYTES = 2048
 
 
@@ -137,7 +138,7 @@ class Decision:
         over, more = everyone[:MAX_LISTED], Counter[str](each.reason for each in everyone[MAX_LISTED:])
         why = Why(
             accounts=self.accounts, fit=self.fit, over=over, more=dict(more), moved=self.moved, waits=self.waits,
-            tries=tries, untold=untold, lane=self.lane[:MAX_WORDS],
+            tries=tries, untold=untold, lane=self.lane[:MAX_LANE_CHARS],
         )  # fmt: skip
         encoded = msgspec.json.encode(why)
         if len(encoded) > MAX_BYTES:  # words of other alphabets take more bytes than letters

@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from stats.explaining import explain
 from stats.figures import human_count, human_ms
 from stats.filters import CappedPaginator, ProtocolFilter, ResultFilter
 from stats.models import UsageRecord
@@ -56,6 +57,7 @@ class UsageRecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no typ
     actions = None
     fieldsets: ClassVar = (
         (None, {"fields": ("outcome", "reason", "started_at", "request_id")}),
+        (_("How it was decided"), {"fields": ("decision",)}),
         (_("Who asked"), {"fields": ("user", "api_key", "client", "protocol")}),
         (_("Who answered"), {"fields": ("account", "model", "upstream_model", "lane", "attempts", "status")}),
         (_("How long"), {"fields": ("first_byte", "duration", "is_stream")}),
@@ -80,7 +82,7 @@ class UsageRecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no typ
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageRecord]:
         """Load what the columns name."""
         queryset: QuerySet[UsageRecord] = super().get_queryset(request).select_related(*self.list_select_related)
-        return queryset
+        return queryset.defer("why")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show every field of the fieldsets."""
@@ -110,6 +112,12 @@ class UsageRecordAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no typ
     def reason(self, row: UsageRecord) -> str:
         """What went wrong, in the words that the client was told."""
         return " · ".join(part for part in (row.error_code, row.error_message) if part) or "–"
+
+    @admin.display(description=_("step by step"))
+    def decision(self, row: UsageRecord) -> SafeString | str:
+        """Which accounts could serve it, which were passed over, what was tried."""
+        steps = format_html_join("", "<li>{}</li>", ((sentence,) for sentence in explain(row)))
+        return format_html('<ol class="cpx-steps">{}</ol>', steps) if steps else "–"
 
     @admin.display(description=_("tokens"))
     def tokens(self, row: UsageRecord) -> SafeString:
