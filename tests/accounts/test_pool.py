@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from accounts.health import Penalty
 from accounts.pool import AFFINITY_TTL_S, UNSUPPORTED_TTL_S, AccountPool, Lease
+from accounts.quota import Quota
 from accounts.refusing import BUSY_RETRY_S
 from accounts.roster import Wish
 from accounts.values import AccountView, PoolRules
-from accounts.why import Decision
+from accounts.why import Decision, Passed
 from codexproxy.gateway.snapshot import GatewaySettings, Snapshot
 from codexproxy.gateway.state.contract import Candidate
 from codexproxy.gateway.state.memory import MemoryState
 from providers.catalog import bundled_models
-from providers.contract import Credential, Secret
+from providers.contract import Credential, QuotaWindow, Secret
 from translation import errors
 
 NOW = 1_800_000_000.0
@@ -160,6 +162,150 @@ async def test_an_account_without_the_model_is_passed_over_for_that_model_only(d
     assert (await desk.lease(a, b, model="gpt-5.4")).account.id == "b"
     assert (await desk.lease(a, b, model="gpt-5.5")).account.id == "a"
     assert (await desk.lease(a, model="gpt-5.4", now=NOW + UNSUPPORTED_TTL_S + 1)).account.id == "a"
+
+
+# ---- who fits -------------------------------------------------------------------------------------------------------
+
+
+async def test_t7_an_account_whose_plan_lacks_the_model_is_never_used_for_it(desk: Desk) -> None:
+    free, plus = account("free", plan="free"), account("plus", plan="Plus", request_count=99)
+    decision = Decision()
+    assert (await desk.lease(free, plus, model="gpt-5.4", decision=decision)).account.id == "plus"
+    assert decision.passed() == [Passed("free", "plan", "free")]
+    refusal = await desk.refusal(free, model="gpt-5.4")
+    assert (refusal.status, refusal.code) == (503, "no_available_accounts")
+    assert "no account has a plan with the model 'gpt-5.4'" in refusal.message
+    assert (await desk.lease(free, model="gpt-5.5")).account.id == "free"
+
+
+@pytest.mark.parametrize("plan", [None, "", "quorum"])
+async def test_t8_a_plan_that_nothing_is_known_of_is_allowed(desk: Desk, plan: str | None) -> None:
+    assert (await desk.lease(account("a", plan=plan), model="gpt-5.4")).account.id == "a"
+
+
+async def test_t8_a_model_that_no_plan_is_known_to_have_is_allowed_for_all(desk: Desk) -> None:
+    assert (await desk.lease(account("a", plan="free"), model="gpt-9-unheard-of")).account.id == "a"
+
+
+async def test_t9_a_lower_tier_serves_only_when_the_higher_is_full(desk: Desk) -> None:
+    rules = PoolRules(tiers=("pro",), pace_s=0, wait_s=0)
+    accounts = [account("plus", plan="plus"), account("pro", plan="pro", max_concurrency=2, request_count=50)]
+    assert [(await desk.lease(*accounts, rules=rules)).account.id for _ in range(3)] == ["pro", "pro", "plus"]
+
+
+async def test_a_key_of_a_pool_uses_only_accounts_with_its_label(desk: Desk) -> None:
+    day, night = account("day", pools=("day",)), account("night", pools=("late", "night"), request_count=9)
+    assert (await desk.lease(day, night, pool="night")).account.id == "night"
+    assert (await desk.lease(day, night)).account.id == "day"
+    refusal = await desk.refusal(day, pool="night")
+    assert refusal.status == 503 and "'night'" in refusal.message
+
+
+async def test_an_account_of_another_provider_is_not_there(desk: Desk) -> None:
+    refusal = await desk.refusal(msgspec.structs.replace(account("a"), provider="other"))
+    assert "none has been added" in refusal.message
+
+
+async def test_an_account_that_is_used_up_is_passed_over_until_its_reset_unless_told_otherwise(desk: Desk) -> None:
+    spent = account(
+        "spent", quota=Quota(windows={"codex": {"primary": QuotaWindow(used_percent=100, reset_at=NOW + 300)}})
+    )
+    decision = Decision()
+    assert (await desk.lease(spent, account("open", request_count=9), decision=decision)).account.id == "open"
+    assert decision.passed() == [Passed("spent", "exhausted", until=int(NOW) + 300)]
+    refusal = await desk.refusal(spent)
+    assert (refusal.status, refusal.retry_after_s) == (429, 300)
+    assert (await desk.lease(spent, model="gpt-5.3-codex-spark")).account.id == "spent"
+    assert (await desk.lease(spent, skip_exhausted=False)).account.id == "spent"
+    assert (await desk.lease(spent, now=NOW + 301)).account.id == "spent"
+
+
+# ---- strategies over the live state ---------------------------------------------------------------------------------
+
+
+async def test_t3_ties_rotate(desk: Desk) -> None:
+    accounts = [account("a"), account("b"), account("c")]
+    chosen = []
+    for _ in range(6):
+        lease = await desk.lease(*accounts)
+        chosen.append(lease.account.id)
+        lease.release()
+    assert chosen[:3] == chosen[3:] and sorted(chosen[:3]) == ["a", "b", "c"]
+
+
+async def test_t4_sticky_stays_on_the_account_it_moved_to_when_the_first_comes_back(desk: Desk) -> None:
+    first, second = account("first", last_used_at=9), account("second")
+
+    async def chosen(now: float) -> str:
+        lease = await desk.lease(first, second, strategy="sticky", now=now)
+        lease.release()
+        return lease.account.id
+
+    assert [await chosen(NOW) for _ in range(2)] == ["first", "first"]
+    await desk.pool.report(first, errors.RateLimited("x", until=NOW + 60), now=NOW)
+    assert [await chosen(NOW + 1), await chosen(NOW + 61)] == ["second", "second"]
+
+
+async def test_t4_sticky_does_not_move_because_of_a_full_account(desk: Desk) -> None:
+    first, second = account("first", last_used_at=9, max_concurrency=1), account("second")
+    held = await desk.lease(first, second, strategy="sticky")
+    assert (await desk.lease(first, second, strategy="sticky")).account.id == "second"
+    held.release()
+    assert (await desk.lease(first, second, strategy="sticky")).account.id == "first"
+
+
+async def test_t6_a_change_of_strategy_counts_from_the_next_lease_on(desk: Desk) -> None:
+    accounts = [account("a", last_used_at=1), account("b", last_used_at=9), account("c", last_used_at=5)]
+    chosen: list[str] = []
+    for strategy in ("sticky", "round_robin", "round_robin", "round_robin", "sticky"):
+        lease = await desk.lease(*accounts, strategy=strategy)
+        chosen.append(lease.account.id)
+        lease.release()
+    assert chosen[0] == chosen[4] == "b" and sorted(chosen[1:4]) == ["a", "b", "c"]
+
+
+async def test_quota_aware_leases_what_would_be_lost(desk: Desk) -> None:
+    def metered(name: str, used: float, hours_left: float) -> AccountView:
+        window = QuotaWindow(used_percent=used, window_minutes=300, reset_at=NOW + hours_left * 3600)
+        return account(name, quota=Quota(windows={"codex": {"primary": window}}))
+
+    accounts = [metered("scarce", 80, 4), metered("plenty", 10, 0.5)]
+    for _ in range(3):
+        lease = await desk.lease(*accounts, strategy="quota_aware")
+        assert lease.account.id == "plenty"
+        lease.release()
+
+
+@pytest.mark.parametrize("case", ["exhausted", "cooling", "full", "paused", "tried"])
+async def test_t10_a_conversation_leaves_an_account_that_cannot_serve_it(desk: Desk, case: str) -> None:
+    owner, other = account("owner", max_concurrency=1), account("other", request_count=50)
+    first = await desk.lease(owner, other, conversation="talk")
+    assert (first.account.id, first.keeps_account) == ("owner", False)
+    if case != "full":
+        first.release()
+    spent = Quota(windows={"codex": {"primary": QuotaWindow(used_percent=100, reset_at=NOW + 300)}})
+    changes: dict[str, dict[str, object]] = {
+        "exhausted": {"quota": spent}, "paused": {"is_usable": False, "unusable_kind": "paused"}
+    }  # fmt: skip
+    if case == "cooling":
+        await desk.pool.report(owner, errors.RateLimited("x", until=NOW + 60), now=NOW)
+    owner = msgspec.structs.replace(owner, **changes.get(case, {}))
+    exclude = frozenset({"owner"}) if case == "tried" else frozenset[str]()
+    decision = Decision()
+    moved = await desk.lease(owner, other, conversation="talk", exclude=exclude, decision=decision)
+    assert (moved.account.id, moved.keeps_account) == ("other", False)
+    reasons = {"cooling": "resting", "paused": "unusable"}
+    assert decision.moved is not None and decision.moved.account == "owner"
+    assert decision.moved.reason == reasons.get(case, case)
+
+
+async def test_t11_an_account_never_has_more_requests_than_it_may(desk: Desk) -> None:
+    accounts = [account("a", max_concurrency=2), account("b", max_concurrency=3)]
+    leases = [await desk.lease(*accounts) for _ in range(5)]
+    assert (await desk.taken("a"), await desk.taken("b")) == (2, 3)
+    assert (await desk.refusal(*accounts)).status == 429
+    leases[0].release()
+    assert (await desk.lease(*accounts)).account.id == leases[0].account.id
 
 
 # ---- consequences ---------------------------------------------------------------------------------------------------

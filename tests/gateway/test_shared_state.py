@@ -98,6 +98,52 @@ async def test_a_cooling_candidate_is_passed_over_until_its_rest_ends(state: Sha
     assert await take(state, a, b, now=5.1) == "a"
 
 
+async def test_a_candidate_cools_when_one_of_its_parts_does(state: SharedState) -> None:
+    spark, plain = Candidate("a", 9, rests=("a:spark",)), Candidate("a", 9)
+    await state.cool("a:spark", until=5, reason="limit")
+    assert await take(state, spark, now=1) is None
+    assert await take(state, plain, now=1) == "a"
+    assert await take(state, spark, now=5.1) == "a"
+
+
+@pytest.mark.parametrize("spread", [True, False])
+async def test_a_grant_names_who_was_passed_over(state: SharedState, spread: bool) -> None:
+    await state.cool("rests", until=5, reason="limit")
+    await take(state, Candidate("full", 1))
+    candidates = [Candidate("rests", 1), Candidate("full", 1), Candidate("good", 1), Candidate("later", 1)]
+    grant = await state.acquire(candidates, spread=spread, ttl_s=10, now=1)
+    assert grant is not None
+    assert (grant.holder, grant.resting, grant.full) == ("good", ("rests",), ("full",))
+
+
+async def test_pacing_puts_the_starts_of_one_holder_apart(state: SharedState) -> None:
+    async def start(holder: str, now: float) -> float:
+        grant = await state.acquire([Candidate(holder, 9)], spread=False, ttl_s=100, now=now, pace_s=2.0)
+        assert grant is not None
+        return grant.start_at
+
+    assert [await start("a", now) for now in (10, 10, 11, 30)] == [10, 12, 14, 30]
+    assert await start("b", 10) == 10
+
+
+async def test_pacing_looks_only_at_slots_that_are_still_taken(state: SharedState) -> None:
+    first = await state.acquire([Candidate("a", 9)], spread=False, ttl_s=100, now=10, pace_s=2.0)
+    assert first is not None
+    state.prolong(first, ttl_s=100, now=10)
+    second = await state.acquire([Candidate("a", 9)], spread=False, ttl_s=100, now=10, pace_s=2.0)
+    assert second is not None and second.start_at == 12
+    state.release(first)
+    state.release(second)
+    third = await state.acquire([Candidate("a", 9)], spread=False, ttl_s=100, now=10, pace_s=2.0)
+    assert third is not None and third.start_at == 10
+
+
+async def test_without_pacing_a_grant_starts_at_once(state: SharedState) -> None:
+    for _ in range(2):
+        grant = await state.acquire([Candidate("a", 9)], spread=False, ttl_s=10, now=3)
+        assert grant is not None and grant.start_at == 3
+
+
 async def test_a_rest_is_never_shortened(state: SharedState) -> None:
     await state.cool("a", until=100, reason="weekly limit")
     await state.cool("a", until=10, reason="short limit")

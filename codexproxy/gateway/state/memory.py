@@ -160,6 +160,8 @@ class MemoryState:
         known = self._cooldowns.get(key)
         if known is None or known.until < until:
             self._cooldowns[key] = Cooldown(until, reason)
+            if len(self._cooldowns) > MAX_REMEMBERED:  # keys name models, and clients may make those up
+                del self._cooldowns[next(iter(self._cooldowns))]
 
     async def warm(self, key: str) -> None:
         """See `SharedState.warm`."""
