@@ -31,6 +31,12 @@ _KINDS = {
 
 def refusal(passed: Sequence[Passed], wish: Wish, now: float) -> NoCapacity:
     """Return the error for a request that everyone of `passed` could not take."""
+    found = _refusal(passed, wish, now)
+    found.tally = words(passed, now)
+    return found
+
+
+def _refusal(passed: Sequence[Passed], wish: Wish, now: float) -> NoCapacity:
     reasons = {each.reason for each in passed}
     if not passed:
         return NoCapacity("No available accounts: none has been added yet. Add one in the dashboard.")

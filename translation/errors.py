@@ -147,6 +147,8 @@ class NoCapacity(GatewayError):
     kind = "no_capacity"
     status = 503
     code = "no_available_accounts"
+    tally: str = ""
+    """The accounts' reasons, counted in words; set by whoever looked at them all."""
 
 
 class ShuttingDown(GatewayError):

@@ -487,11 +487,11 @@ def _last_word(failure: errors.GatewayError | None, none_left: errors.NoCapacity
     """When no account is left, the last failure says more than "none left"; the wait is the pool's to know."""
     if failure is None:
         return none_left
-    if isinstance(failure, errors.RateLimited) and none_left.retry_after_s is not None:
-        wait_s = failure.retry_after_s = none_left.retry_after_s
-        failure.message = f"{failure.message.rstrip('.')}. {none_left.message}"
-        if (
-            failure.error_type == "usage_limit_reached"
-        ):  # what clients render is the soonest account's reset, not the last one's
-            failure.extra |= {"resets_at": int(now + wait_s), "resets_in_seconds": math.ceil(wait_s)}
+    if isinstance(failure, errors.RateLimited):
+        failure.message = f"All accounts exhausted ({none_left.tally}). {failure.message}"
+        if none_left.retry_after_s is not None:
+            wait_s = failure.retry_after_s = none_left.retry_after_s
+            if failure.error_type == "usage_limit_reached":
+                # What clients render is the soonest account's reset, not the last one's.
+                failure.extra |= {"resets_at": int(now + wait_s), "resets_in_seconds": math.ceil(wait_s)}
     return failure

@@ -255,8 +255,10 @@ async def test_when_every_account_is_limited_the_answer_says_when_the_soonest_is
         play.upstream.answers(429, {"error": {**LIMIT["error"], "resets_in_seconds": seconds}})
     client = await play.ask()
     assert (client.status, client.headers["retry-after"]) == (429, "600")
-    assert client.failure is not None and "The usage limit has been reached" in client.failure.message
-    assert "the first is back in 10 min" in client.failure.message
+    assert client.failure is not None
+    assert "All accounts exhausted (3 resting until 08:10 UTC). The usage limit has been reached" in (
+        client.failure.message
+    )
     assert play.record().outcome == "rate_limited"
 
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from accounts.pool import AccountPool, Lease
@@ -19,10 +20,11 @@ from accounts.why import Decision
 from codexproxy.gateway.snapshot import GatewaySettings, Snapshot
 from codexproxy.gateway.state.contract import Candidate
 from codexproxy.gateway.state.memory import MemoryState
+from codexproxy.gateway.types import ClientRequest
 from providers.catalog import bundled_models
 from tests.gateway.playbook import HELLO, NOW, Client, Play, SlowState, account
 from tests.gateway.test_playbooks_leaving import CancelledAt, _await
-from translation import errors
+from translation import errors, registry
 
 NEVER_S = 1e6
 """A poll that never comes: what works with it needs no poll."""
@@ -366,6 +368,34 @@ async def test_who_waited_in_vain_is_told_in_its_dialect(dialect: str, stream: b
     play.state.release(grant)
     assert play.record().outcome == "no_capacity"
     await play.check_nothing_is_left(requests=0)
+
+
+MESSAGES = {"messages": [{"role": "user", "content": "hi"}]}
+DIALECTS: dict[str, tuple[str, dict[str, Any], bytes]] = {
+    "openai-chat": ("/v1/chat/completions", MESSAGES, b": "),
+    "openai-responses": ("/v1/responses", {"input": "hi"}, b": "),
+    "openai-completions": ("/v1/completions", {"prompt": "hi"}, b": "),
+    "anthropic-messages": ("/v1/messages", {"max_tokens": 9, **MESSAGES}, b": "),
+    "ollama": ("/api/chat", MESSAGES, b""),
+}
+"""Path, body, and how a heartbeat begins; Ollama's lines have none."""
+
+
+@pytest.mark.parametrize("codec", sorted(DIALECTS))
+async def test_t19_every_dialect_has_a_heartbeat_and_an_error_for_those_who_wait_in_vain(codec: str) -> None:
+    path, asked, beat = DIALECTS[codec]
+    play = Play(accounts=(account("a", max_concurrency=1),))
+    grant = await play.state.acquire([Candidate("a", 1)], spread=False, ttl_s=900, now=NOW)
+    assert grant is not None
+    client = Client()
+    body = orjson.dumps({"model": "gpt-5.5", "stream": True, **asked})
+    request = ClientRequest(method="POST", path=path, headers={}, request_id="req_test", body=body)
+    await asyncio.create_task(play.gateway.generate(registry.get(codec), play.key, request, client))
+    assert client.ended and client.status == 200
+    assert any(written.startswith(beat) for written in client.writes[:-1]) or not beat
+    assert b"All accounts are busy" in client.writes[-1]
+    play.state.release(grant)
+    await play.check_nothing_is_left(requests=1)
 
 
 @pytest.mark.parametrize("stream", [True, False])
