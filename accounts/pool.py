@@ -129,7 +129,7 @@ class AccountPool:
         return lease
 
     def learn(self, account: AccountView, limits: RateLimits, *, now: float) -> None:
-        """Take note of what an answer said about limits; it counts within a second."""
+        """Take note of what an answer said about limits; it counts from the next lease on."""
         self.quotas.learn(account, limits, now)
 
     async def report(self, account: AccountView, error: GatewayError, *, now: float, model: str = "") -> None:
@@ -173,7 +173,7 @@ class AccountPool:
         """
         rules = world.settings.pool
         roster = self._rosters.of(world, wish)
-        stage = roster.stage(world.settings, self.quotas.of, now)
+        stage = roster.stage(world.settings, self.quotas, now)
         decision.look(roster.size, len(roster.fit), stage.passed)
         ready = stage.ready
         if exclude or roster.resting_until > now:
@@ -189,7 +189,7 @@ class AccountPool:
             if grant is not None:
                 return await self._settle(grant, held, how, wish, now)
         is_whole = ready is stage.ready
-        groups = stage.groups if is_whole else roster.groups(ready, world.settings, self.quotas.of, now)
+        groups = stage.groups if is_whole else roster.groups(ready, world.settings, self.quotas, now)
         if strategy == ROUND_ROBIN:
             turns = await self._state.count("turn", ttl_s=86_400.0, now=now)
             groups = [rotation.turned(group, turns) for group in groups]
@@ -299,7 +299,7 @@ class AccountPool:
     ) -> tuple[NoCapacity, list[str]]:
         """Say why nobody could be leased and when to try again; return also who is only busy."""
         roster = self._rosters.of(world, wish)
-        stage = roster.look_again(world.settings, self.quotas.of, now)
+        stage = roster.stage(world.settings, self.quotas, now)
         keys = {each.id: (each.id, *rests_of(each, wish.model)) for each in stage.ready}
         rests = await self._state.cooldowns([key for some in keys.values() for key in some], now=now)
         everyone = list(stage.passed)

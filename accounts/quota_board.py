@@ -19,6 +19,8 @@ class QuotaBoard:
 
     def __init__(self) -> None:
         self._live: dict[str, Quota] = {}
+        self.changes = 0
+        """Grows whenever an account may have become used up, or open again."""
 
     def of(self, account: AccountView) -> Quota:
         """Return the newer of what the snapshot says and what this process heard."""
@@ -40,5 +42,14 @@ class QuotaBoard:
     def _keep(self, account: AccountView, found: Quota) -> Quota:
         if len(self._live) >= MAX_ACCOUNTS and account.id not in self._live:
             self._live.clear()  # accounts come and go; the snapshot still knows all that lasts
+        if _is_full(found) or _is_full(self.of(account)):
+            self.changes += 1
         self._live[account.id] = found
         return found
+
+
+def _is_full(known: Quota) -> bool:
+    """Tell whether anything is locked or used up, be it for a moment only."""
+    return bool(known.locks) or any(
+        window.used_percent >= 100 for named in known.windows.values() for window in named.values()
+    )

@@ -7,7 +7,7 @@ Pure, never imports Django.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -23,7 +23,7 @@ from translation.codec import ModelInfo
 MAX_ROSTERS = 512
 """Model names are the clients' to invent."""
 STAGE_TTL_S = 1.0
-"""How long a stage counts; a refusal counts at once all the same, through the shared state."""
+"""How long a stage counts, unless something was used up meanwhile; resets and headroom move slower."""
 
 
 class Rules(Protocol):
@@ -46,6 +46,15 @@ class World(Protocol):
     def settings(self) -> Rules: ...
 
 
+class Quotas(Protocol):
+    """What is known of quota at this moment; see `quota_board.py`."""
+
+    @property
+    def changes(self) -> int: ...
+    def of(self, account: AccountView) -> Quota: ...
+    def exhausted_until(self, account: AccountView, model: str, now: float) -> float | None: ...
+
+
 class Wish(Struct, frozen=True, kw_only=True):
     """What one request asks of the pool. An empty `pool` is every account; no `conversation` has no affinity."""
 
@@ -65,6 +74,8 @@ class CandidateMaker(Protocol):
 class Stage(Struct, frozen=True):
     """A roster at one moment: who is ready, in groups of candidates in the strategy's order, and who was left out."""
 
+    set_at: float
+    changes: int
     ready: tuple[AccountView, ...]
     groups: list[list[Any]]
     passed: tuple[Passed, ...]
@@ -84,28 +95,20 @@ class Roster:
         """When the last of the persisted rests ends; after that nobody needs to be asked."""
         self._make = make
         self._model = model
-        self._stages: dict[tuple[str, tuple[str, ...], bool], tuple[float, Stage]] = {}
+        self._stages: dict[tuple[str, tuple[str, ...], bool], Stage] = {}
         self._candidates: dict[str, Any] = {}
 
-    def stage(self, rules: Rules, quota_of: Callable[[AccountView], Quota], now: float) -> Stage:
+    def stage(self, rules: Rules, quotas: Quotas, now: float) -> Stage:
         """Return who is ready now."""
         key = (rules.pool.strategy, rules.pool.tiers, rules.skip_exhausted)
         known = self._stages.get(key)
-        if known is None or not known[0] <= now < known[0] + STAGE_TTL_S:
-            return self.look_again(rules, quota_of, now)
-        return known[1]
+        if known is None or known.changes != quotas.changes or not known.set_at <= now < known.set_at + STAGE_TTL_S:
+            known = self._stages[key] = self._set(rules, quotas, now)
+        return known
 
-    def look_again(self, rules: Rules, quota_of: Callable[[AccountView], Quota], now: float) -> Stage:
-        """Return who is ready now, whatever was true a moment ago."""
-        stage = self._set(rules, quota_of, now)
-        self._stages[rules.pool.strategy, rules.pool.tiers, rules.skip_exhausted] = (now, stage)
-        return stage
-
-    def groups(
-        self, some: Sequence[AccountView], rules: Rules, quota_of: Callable[[AccountView], Quota], now: float
-    ) -> list[list[Any]]:
+    def groups(self, some: Sequence[AccountView], rules: Rules, quotas: Quotas, now: float) -> list[list[Any]]:
         """Return some of those who fit as candidates, in groups."""
-        seen = [replace(each, quota=quota_of(each)) for each in some]
+        seen = [replace(each, quota=quotas.of(each)) for each in some]
         found = rotation.groups(rules.pool.strategy, seen, model=self._model, tiers=rules.pool.tiers, now=now)
         return [[self.candidate(one.account, one.rank) for one in group] for group in found]
 
@@ -117,16 +120,16 @@ class Roster:
             self._candidates[account.id] = known
         return known
 
-    def _set(self, rules: Rules, quota_of: Callable[[AccountView], Quota], now: float) -> Stage:
+    def _set(self, rules: Rules, quotas: Quotas, now: float) -> Stage:
         ready: list[AccountView] = []
         passed = list(self.passed)
         for account in self.fit:
-            end = quota.exhausted_until(quota_of(account), self._model, now) if rules.skip_exhausted else None
+            end = quotas.exhausted_until(account, self._model, now) if rules.skip_exhausted else None
             if end is None:
                 ready.append(account)
             else:
                 passed.append(Passed(account.id, "exhausted", until=int(end)))
-        return Stage(tuple(ready), self.groups(ready, rules, quota_of, now), tuple(passed))
+        return Stage(now, quotas.changes, tuple(ready), self.groups(ready, rules, quotas, now), tuple(passed))
 
 
 class Rosters:

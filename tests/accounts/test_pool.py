@@ -276,7 +276,7 @@ async def test_quota_aware_leases_what_would_be_lost(desk: Desk) -> None:
         lease.release()
 
 
-@pytest.mark.parametrize("case", ["exhausted", "cooling", "full", "paused", "tried"])
+@pytest.mark.parametrize("case", ["exhausted", "limited", "cooling", "full", "paused", "tried"])
 async def test_t10_a_conversation_leaves_an_account_that_cannot_serve_it(desk: Desk, case: str) -> None:
     owner, other = account("owner", max_concurrency=1), account("other", request_count=50)
     first = await desk.lease(owner, other, conversation="talk")
@@ -287,14 +287,15 @@ async def test_t10_a_conversation_leaves_an_account_that_cannot_serve_it(desk: D
     changes: dict[str, dict[str, object]] = {
         "exhausted": {"quota": spent}, "paused": {"is_usable": False, "unusable_kind": "paused"}
     }  # fmt: skip
-    if case == "cooling":
-        await desk.pool.report(owner, errors.RateLimited("x", until=NOW + 60), now=NOW)
+    if case in ("limited", "cooling"):
+        error = errors.RateLimited("x", until=NOW + 60)
+        await desk.pool.report(owner, error if case == "limited" else errors.UpstreamBlocked("x", reason="y"), now=NOW)
     owner = msgspec.structs.replace(owner, **changes.get(case, {}))
     exclude = frozenset({"owner"}) if case == "tried" else frozenset[str]()
     decision = Decision()
     moved = await desk.lease(owner, other, conversation="talk", exclude=exclude, decision=decision)
     assert (moved.account.id, moved.keeps_account) == ("other", False)
-    reasons = {"cooling": "resting", "paused": "unusable"}
+    reasons = {"cooling": "resting", "paused": "unusable", "limited": "exhausted"}
     assert decision.moved is not None and decision.moved.account == "owner"
     assert decision.moved.reason == reasons.get(case, case)
 
