@@ -41,7 +41,14 @@ class State(Protocol):
     """The part of the shared state the pool needs; see `codexproxy/gateway/state/contract.py`."""
 
     async def acquire(
-        self, candidates: Sequence[Any], *, spread: bool, ttl_s: float, now: float, pace_s: float = 0.0
+        self,
+        candidates: Sequence[Any],
+        *,
+        spread: bool,
+        ttl_s: float,
+        now: float,
+        pace_s: float = 0.0,
+        affinity: tuple[str, float] | None = None,
     ) -> Any: ...
     def release(self, grant: Any) -> None: ...
     def prolong(self, grant: Any, *, ttl_s: float, now: float) -> None: ...
@@ -182,24 +189,23 @@ class AccountPool:
         if not ready:
             return None
         strategy = rotation.known(rules.strategy)
-        owner, how = await self._owner(wish, strategy, now)
-        held = roster.by_id.get(owner) if owner is not None else None
-        if held is not None and held in ready:
-            grant = await self._acquire([roster.candidate(held)], strategy, rules, now)
-            if grant is not None:
-                return await self._settle(grant, held, how, wish, now)
         is_whole = ready is stage.ready
         groups = stage.groups if is_whole else roster.groups(ready, world.settings, self.quotas, now)
+        mark = None
         if strategy == ROUND_ROBIN:
             turns = await self._state.count("turn", ttl_s=86_400.0, now=now)
             groups = [rotation.turned(group, turns) for group in groups]
+        elif strategy == STICKY:
+            mark = await self._state.recall(_sticky_key(wish), now=now)
+            groups = [sorted(group, key=lambda each: each.id != mark) for group in groups]
         for group in groups:
-            grant = await self._acquire(group, strategy, rules, now)
+            grant = await self._acquire(group, strategy, rules, wish, now)
             if grant is not None:
-                _explain(grant, owner if how == AFFINITY else None, decision)
-                lease = await self._settle(grant, roster.by_id[grant.holder], strategy, wish, now)
-                if strategy == STICKY and owner not in grant.full:
-                    await self._keep(lease, _sticky_key(wish), now)
+                _explain(grant, decision)
+                how = AFFINITY if grant.is_kept else strategy
+                lease = await self._settle(grant, roster.by_id[grant.holder], how, now)
+                if how == STICKY and mark not in grant.full:
+                    await self._mark(lease, wish, now)
                 return lease
         return None
 
@@ -208,30 +214,21 @@ class AccountPool:
             return [each for each in ready if not self.room.is_wanted(each.id)] if len(self.room) else ready
         return ready if turn == ANY else [each for each in ready if each.id == turn]
 
-    async def _owner(self, wish: Wish, strategy: str, now: float) -> tuple[str | None, str]:
-        """Return the account to stay on, if any, and why."""
-        if wish.conversation is not None:
-            owner = await self._state.recall(f"aff:{wish.conversation}", now=now)
-            if owner is not None:
-                return owner, AFFINITY
-        if strategy == STICKY:
-            return await self._state.recall(_sticky_key(wish), now=now), STICKY
-        return None, strategy
-
-    async def _acquire(self, candidates: list[Any], strategy: str, rules: PoolRules, now: float) -> Any:
+    async def _acquire(self, candidates: list[Any], strategy: str, rules: PoolRules, wish: Wish, now: float) -> Any:
+        """Take a slot, on the conversation's account if that is among them; one round trip of the shared state."""
+        talk = wish.conversation
         return await self._state.acquire(
             candidates,
             spread=strategy in rotation.SPREADING,
             ttl_s=self._lease_ttl_s,
             now=now,
             pace_s=rules.pace_s * random.uniform(1 - PACE_JITTER, 1 + PACE_JITTER) if rules.pace_s else 0.0,
+            affinity=(f"aff:{talk}", AFFINITY_TTL_S) if talk is not None else None,
         )
 
-    async def _settle(self, grant: Any, account: AccountView, how: str, wish: Wish, now: float) -> Lease:
-        """Make a lease of a grant: bind the conversation to it, and hold it back as long as pacing says."""
+    async def _settle(self, grant: Any, account: AccountView, how: str, now: float) -> Lease:
+        """Make a lease of a grant, and hold it back as long as pacing says."""
         lease = Lease(self._state, self.room, grant, account, how=how)
-        if wish.conversation is not None:
-            await self._keep(lease, f"aff:{wish.conversation}", now)
         if grant.start_at > now:
             lease.paced_s = grant.start_at - now
             try:
@@ -241,9 +238,10 @@ class AccountPool:
                 raise
         return lease
 
-    async def _keep(self, lease: Lease, key: str, now: float) -> None:
+    async def _mark(self, lease: Lease, wish: Wish, now: float) -> None:
+        """Let everyone stick to the account of `lease`."""
         try:
-            await self._state.remember(key, lease.account.id, ttl_s=AFFINITY_TTL_S, now=now)
+            await self._state.remember(_sticky_key(wish), lease.account.id, ttl_s=AFFINITY_TTL_S, now=now)
         except BaseException:  # a client that leaves right here must not keep the slot
             lease.release()
             raise
@@ -337,14 +335,14 @@ def _untried(
     return found
 
 
-def _explain(grant: Any, left: str | None, decision: Decision) -> None:
+def _explain(grant: Any, decision: Decision) -> None:
     """Note who was passed over, and that the conversation left its account."""
     for account in grant.resting:
         decision.pass_over(account, "resting")
     for account in grant.full:
         decision.pass_over(account, "full")
-    if left is not None and left != grant.holder:
-        decision.move(left)
+    if grant.left:
+        decision.move(grant.left)
 
 
 def _sticky_key(wish: Wish) -> str:

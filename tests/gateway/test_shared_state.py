@@ -266,7 +266,7 @@ async def test_an_affinity_keeps_the_holder_and_says_so(state: SharedState) -> N
     first = await state.acquire(candidates, spread=True, ttl_s=10, now=0, affinity=LAST)
     again = await state.acquire(candidates, spread=True, ttl_s=10, now=0, affinity=LAST)
     assert first is not None and again is not None
-    assert (first.holder, first.is_kept) == ("a", False)
+    assert (first.holder, first.is_kept, first.left) == ("a", False, "")
     assert (again.holder, again.is_kept) == ("a", True)
 
 
@@ -277,14 +277,14 @@ async def test_an_affinity_moves_with_the_conversation_when_its_holder_rests(sta
     moved = await state.acquire(candidates, spread=False, ttl_s=10, now=1, affinity=LAST)
     stays = await state.acquire(candidates, spread=False, ttl_s=10, now=6, affinity=LAST)
     assert moved is not None and stays is not None
-    assert (moved.holder, moved.is_kept) == ("b", False)
-    assert (stays.holder, stays.is_kept) == ("b", True)
+    assert (moved.holder, moved.is_kept, moved.left) == ("b", False, "a")
+    assert (stays.holder, stays.is_kept, stays.left) == ("b", True, "")
 
 
 async def test_an_affinity_to_a_full_holder_or_a_stranger_is_no_reason_to_fail(state: SharedState) -> None:
     await state.remember("talk", "gone", ttl_s=100, now=0)
     grant = await state.acquire([Candidate("a", 1), Candidate("b", 1)], spread=False, ttl_s=10, now=0, affinity=LAST)
-    assert grant is not None and grant.holder == "a"
+    assert grant is not None and (grant.holder, grant.left) == ("a", "gone")
     grant = await state.acquire([Candidate("a", 1), Candidate("b", 1)], spread=False, ttl_s=10, now=0, affinity=LAST)
     assert grant is not None and grant.holder == "b" and grant.full == ("a",)
 

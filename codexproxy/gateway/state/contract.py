@@ -35,7 +35,8 @@ class Grant(Struct, frozen=True):
     """One slot of `holder`, until it is released or `expires_at` passes without renewal.
 
     `start_at`: when its request may leave, so that those of one holder are paced. `resting` and `full` are the
-    candidates that were looked at and passed over: what explains the choice. `is_kept`: the affinity named the holder.
+    candidates that were looked at and passed over: what explains the choice. `is_kept`: the affinity named the holder;
+    `left`: whom it named, if that was another one.
     """
 
     holder: str
@@ -45,6 +46,7 @@ class Grant(Struct, frozen=True):
     resting: tuple[str, ...] = ()
     full: tuple[str, ...] = ()
     is_kept: bool = False
+    left: str = ""
 
 
 class Cooldown(Struct, frozen=True):

@@ -79,26 +79,11 @@ class MemoryState:
     ) -> Grant | None:
         """See `SharedState.acquire`."""
         preferred = self._recall(affinity[0], now) if affinity is not None else None
-        chosen: Candidate | None = None
-        best = (0, 0.0, 0)
         resting: list[str] = []
         full: list[str] = []
-        for candidate in candidates:
-            if self._cooldowns and self._is_cooling(candidate, now):
-                resting.append(candidate.id)
-                continue
-            taken = self._taken(candidate.id, now)
-            if taken >= candidate.capacity:
-                full.append(candidate.id)
-                continue
-            if candidate.id == preferred:
-                chosen = candidate
-                break
-            place = (taken, candidate.rank, self._chosen_at.get(candidate.id, -1))
-            if chosen is None or (spread and place < best):
-                chosen, best = candidate, place
-                if not spread and preferred is None:
-                    break
+        chosen = self._only(preferred, candidates, now) if preferred is not None else None
+        if chosen is None:
+            chosen = self._best(candidates, resting, full, now, spread=spread)
         if chosen is None:
             return None
         held = self._leases.setdefault(chosen.id, {})
@@ -107,6 +92,7 @@ class MemoryState:
             start_at = max(now, max(grant.start_at for grant in held.values()) + pace_s)
         serial = next(self._serial)
         self._chosen_at[chosen.id] = serial
+        is_kept = chosen.id == preferred
         grant = Grant(
             chosen.id,
             f"{chosen.id}/{serial}",
@@ -114,7 +100,8 @@ class MemoryState:
             start_at,
             tuple(resting),
             tuple(full),
-            chosen.id == preferred,
+            is_kept,
+            "" if is_kept or preferred is None else preferred,
         )
         held[grant.lease_id] = grant
         if affinity is not None:
@@ -135,6 +122,35 @@ class MemoryState:
     async def slots_taken(self, holder: str, *, now: float) -> int:
         """See `SharedState.slots_taken`."""
         return self._taken(holder, now)
+
+    def _only(self, holder: str, candidates: Sequence[Candidate], now: float) -> Candidate | None:
+        """Return `holder` if it is a candidate that can take one more."""
+        for candidate in candidates:
+            if candidate.id == holder:
+                is_open = not self._is_cooling(candidate, now) and self._taken(holder, now) < candidate.capacity
+                return candidate if is_open else None
+        return None
+
+    def _best(
+        self, candidates: Sequence[Candidate], resting: list[str], full: list[str], now: float, *, spread: bool
+    ) -> Candidate | None:
+        """Return the best that can take one more; note those that cannot."""
+        chosen: Candidate | None = None
+        best = (0, 0.0, 0)
+        for candidate in candidates:
+            if self._cooldowns and self._is_cooling(candidate, now):
+                resting.append(candidate.id)
+                continue
+            taken = self._taken(candidate.id, now)
+            if taken >= candidate.capacity:
+                full.append(candidate.id)
+                continue
+            if not spread:
+                return candidate
+            place = (taken, candidate.rank, self._chosen_at.get(candidate.id, -1))
+            if chosen is None or place < best:
+                chosen, best = candidate, place
+        return chosen
 
     def _is_cooling(self, candidate: Candidate, now: float) -> bool:
         for key in (candidate.id, *candidate.rests):

@@ -103,7 +103,8 @@ outlive(slots, a.ttl_s)
 call('SET', p .. 'served:' .. chosen.id, call('INCR', p .. 'serial'), 'EX', 86400)
 call('EXPIRE', p .. 'serial', 172800)
 if a.affinity then remember(a.affinity[1], chosen.id, a.affinity[2]) end
-return {chosen.id, lease, stamp(start_at), chosen.id == preferred and 1 or 0, resting, full}
+local kept = chosen.id == preferred
+return {chosen.id, lease, stamp(start_at), kept and 1 or 0, resting, full, not kept and preferred or ''}
 """)
 
 TAKE_BACK = Script("""

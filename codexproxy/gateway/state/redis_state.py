@@ -103,7 +103,7 @@ class RedisState:
             raise
         if answer is None:
             return None
-        holder, member, start_at, is_kept, resting, full = answer
+        holder, member, start_at, is_kept, resting, full, left = answer
         wait_s = self._our_time(start_at) - now
         return Grant(
             holder.decode(),
@@ -113,6 +113,7 @@ class RedisState:
             _texts(resting),
             _texts(full),
             bool(is_kept),
+            left.decode(),
         )
 
     def release(self, grant: Grant) -> None:
