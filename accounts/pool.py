@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from accounts import health, quota, refusing, rotation
 from accounts.quota_board import QuotaBoard
 from accounts.roster import CandidateMaker, Rosters, Wish, World, model_rest, rests_of
-from accounts.values import AccountView, PoolRules
+from accounts.values import AccountView
 from accounts.waiting import ANY, WaitingRoom
 from accounts.why import Decision, WaitEnd, note
 from providers.contract import RateLimits
@@ -198,12 +198,13 @@ class AccountPool:
         elif strategy == STICKY:
             mark = await self._state.recall(_sticky_key(wish), now=now)
             groups = [sorted(group, key=lambda each: each.id != mark) for group in groups]
+        pace_s = rules.pace_s * random.uniform(1 - PACE_JITTER, 1 + PACE_JITTER) if rules.pace_s else 0.0
         for group in groups:
-            grant = await self._acquire(group, strategy, rules, wish, now)
+            grant = await self._acquire(group, strategy, pace_s, wish, now)
             if grant is not None:
                 _explain(grant, decision)
                 how = AFFINITY if grant.is_kept else strategy
-                lease = await self._settle(grant, roster.by_id[grant.holder], how, now)
+                lease = await self._settle(grant, roster.by_id[grant.holder], how, pace_s, now)
                 if how == STICKY and mark not in grant.full:
                     await self._mark(lease, wish, now)
                 return lease
@@ -214,7 +215,7 @@ class AccountPool:
             return [each for each in ready if not self.room.is_wanted(each.id)] if len(self.room) else ready
         return ready if turn == ANY else [each for each in ready if each.id == turn]
 
-    async def _acquire(self, candidates: list[Any], strategy: str, rules: PoolRules, wish: Wish, now: float) -> Any:
+    async def _acquire(self, candidates: list[Any], strategy: str, pace_s: float, wish: Wish, now: float) -> Any:
         """Take a slot, on the conversation's account if that is among them; one round trip of the shared state."""
         talk = wish.conversation
         return await self._state.acquire(
@@ -222,15 +223,15 @@ class AccountPool:
             spread=strategy in rotation.SPREADING,
             ttl_s=self._lease_ttl_s,
             now=now,
-            pace_s=rules.pace_s * random.uniform(1 - PACE_JITTER, 1 + PACE_JITTER) if rules.pace_s else 0.0,
+            pace_s=pace_s,
             affinity=(f"aff:{talk}", AFFINITY_TTL_S) if talk is not None else None,
         )
 
-    async def _settle(self, grant: Any, account: AccountView, how: str, now: float) -> Lease:
-        """Make a lease of a grant, and hold it back as long as pacing says."""
+    async def _settle(self, grant: Any, account: AccountView, how: str, pace_s: float, now: float) -> Lease:
+        """Make a lease of a grant; one that overlaps with others is held back, for one pace at most."""
         lease = Lease(self._state, self.room, grant, account, how=how)
         if grant.start_at > now:
-            lease.paced_s = grant.start_at - now
+            lease.paced_s = min(grant.start_at - now, pace_s)
             try:
                 await asyncio.sleep(lease.paced_s)
             except BaseException:

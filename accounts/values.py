@@ -61,8 +61,9 @@ class ApiKeyView(Struct, frozen=True, kw_only=True):
 class PoolRules(Struct, frozen=True, kw_only=True):
     """How accounts are chosen, and how long a request may wait for one. Part of the live settings.
 
-    `pace_s`: requests that overlap on one account start at least about this far apart; 0 is off. `tiers`: plans, the
-    preferred first; those not named come last. `wait_s` and `max_waiting` bound the queue for a free slot.
+    `pace_s`: a request that finds another one on its account is held back until about this long after that one's
+    start, never longer; 0 is off. `tiers`: plans, the preferred first; those not named come last. `wait_s` and
+    `max_waiting` bound the line for a free slot.
     """
 
     strategy: str = "least_used"

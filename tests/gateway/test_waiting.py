@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -291,20 +290,38 @@ async def test_in_any_mixture_of_comings_and_goings_everyone_is_served_without_a
 # ---- pacing ---------------------------------------------------------------------------------------------------------
 
 
-async def test_t12_overlapping_requests_of_one_account_start_apart_within_the_jitter() -> None:
+async def test_t12_who_finds_another_on_its_account_is_held_back_within_the_bounds_of_the_jitter() -> None:
     hall = Hall(account("a", max_concurrency=50))
     hall.rules = PoolRules(pace_s=0.05)
     hall.put(*hall.world.accounts)
-    starts: list[float] = []
+    clock = asyncio.get_running_loop().time
+    held_back: list[float] = []
 
     async def run() -> None:
-        await hall.lease()
-        starts.append(asyncio.get_running_loop().time())
+        came = clock()
+        lease = await hall.lease()
+        held_back.append(clock() - came)
+        assert lease.paced_s == pytest.approx(held_back[-1], abs=0.005)
 
     await asyncio.gather(*(run() for _ in range(20)))
-    gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
-    assert all(0.05 * 0.7 - 0.002 <= gap <= 0.05 * 1.3 + 0.005 for gap in gaps), gaps
-    assert max(gaps) - min(gaps) > 0.005, "paced like a clock"
+    first, *others = sorted(held_back)
+    assert first < 0.005
+    assert all(0.05 * 0.7 - 0.002 <= each <= 0.05 * 1.3 + 0.005 for each in others), held_back
+    assert max(others) - min(others) > 0.005, "paced like a clock"
+
+
+async def test_t12_the_time_since_the_others_start_counts() -> None:
+    hall = Hall(account("a"))
+    hall.rules = PoolRules(pace_s=1.0)
+    hall.put(*hall.world.accounts)
+    first = await hall.lease()
+    wish = Wish(provider="codex", model="gpt-5.5")
+    later = await hall.pool.lease(hall.world, wish, frozenset(), Decision(), now=NOW + 0.6, look=lambda: hall.world)
+    assert 0.1 - 0.01 <= later.paced_s <= 0.7 + 0.01
+    last = await hall.pool.lease(hall.world, wish, frozenset(), Decision(), now=NOW + 60, look=lambda: hall.world)
+    assert last.paced_s == 0
+    for lease in (first, later, last):
+        lease.release()
 
 
 async def test_t12_requests_that_follow_each_other_and_pacing_switched_off_wait_for_nothing() -> None:

@@ -52,7 +52,7 @@ class Gateway:
         self._environment = _environment(folder / "data", base_url, ca_file) | {"REDIS_URL": redis_url}
 
     def prepare(self) -> None:
-        """Make the database, one account without a practical limit of requests at once, and one API key."""
+        """Make the database, one account without a practical limit of requests at once and unpaced, and one API key."""
         self._command("migrate", "--verbosity", "0")
         account = json.loads(self._command("account", "add", "--access-token", unsigned_token(), "--label", "perf"))
         edit = (
@@ -60,6 +60,7 @@ class Gateway:
             f"account_id={account['id']!r}, actor='perf', label='perf', max_concurrency={ACCOUNT_CONCURRENCY})"
         )
         self._command("shell", "--verbosity", "0", "--command", edit)
+        self._command("settings", "set", "auth.request_interval_ms", "0")
         self.key = json.loads(self._command("key", "create", "--user", "perf", "--name", "perf"))["key"]
 
     def start(self) -> float:
