@@ -135,6 +135,10 @@ class AccountPool:
             lease = await self._wait(world, wish, exclude, decision, now, look, on_wait)
         return lease
 
+    async def prefer(self, conversation: str, account_id: str, *, now: float) -> None:
+        """Let `conversation` be on this account, as if it had been there before."""
+        await self._state.remember(f"aff:{conversation}", account_id, ttl_s=AFFINITY_TTL_S, now=now)
+
     def learn(self, account: AccountView, limits: RateLimits, *, now: float) -> None:
         """Take note of what an answer said about limits; it counts from the next lease on."""
         self.quotas.learn(account, limits, now)

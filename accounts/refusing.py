@@ -6,6 +6,7 @@ Facts: spec/operations.md §2.8, §16 R42.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from translation.errors import NoCapacity
 BUSY_RETRY_S = 2.0
 CROWD_RETRY_S = 10.0
 DAY_S = 86_400.0
+LONG_REST_S = 60.0
+"""A longer rest is told as a spent limit, which clients show instead of sleeping through it."""
 RESTS = frozenset({"resting", "exhausted"})
 RESTING = "resting"
 _WORDS = {
@@ -49,9 +52,13 @@ def _refusal(passed: Sequence[Passed], wish: Wish, now: float) -> NoCapacity:
     ends = [each.until for each in passed if each.reason in RESTS]
     if ends:
         wait_s = max(1.0, min(ends) - now)
-        return _later(
+        found = _later(
             f"All accounts are resting because of their limits; the first is back in {_span(wait_s)} ({tally}).", wait_s
         )
+        found.extra = {"resets_at": int(now + wait_s), "resets_in_seconds": math.ceil(wait_s)}
+        if wait_s > LONG_REST_S:
+            found.error_type = "usage_limit_reached"
+        return found
     if "tried" in reasons:
         return NoCapacity(f"No available accounts: those that were tried failed, and there is no other ({tally}).")
     if reasons <= {"plan", "lacks_model", "pool"} and reasons != {"pool"}:
@@ -81,9 +88,7 @@ def _reason(passed: Passed) -> str:
 
 
 def _later(message: str, wait_s: float) -> NoCapacity:
-    return NoCapacity(
-        message, status=429, code="rate_limit_exceeded", error_type="rate_limit_error", retry_after_s=wait_s
-    )
+    return NoCapacity(message, status=429, code="rate_limit_exceeded", retry_after_s=wait_s)
 
 
 def _moment(at: float, now: float) -> str:

@@ -37,9 +37,7 @@ class Desk:
     def __init__(self) -> None:
         self.state = MemoryState()
         self.penalties: list[tuple[str, Penalty]] = []
-        self.pool = AccountPool(
-            self.state, Candidate, lambda *fact: self.penalties.append(fact), lease_ttl_s=900
-        )
+        self.pool = AccountPool(self.state, Candidate, lambda *fact: self.penalties.append(fact), lease_ttl_s=900)
 
     async def lease(
         self, *accounts: AccountView, now: float = NOW, exclude: frozenset[str] = frozenset(),
