@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0002_quota_history'),
+        ('accounts', '0002_quota_history_and_cookies'),
     ]
 
     operations = [
