@@ -15,6 +15,10 @@ from msgspec import Struct
 from providers.contract import Secret
 
 MAX_LABEL_CHARS = 64
+MAX_CHARS = 4_000_000
+"""Of one text; an access token has some 2,000."""
+MAX_ENTRIES = 2_000
+MAX_PROBLEMS = 200
 REFRESH_PREFIXES = ("rt_", "oaistb_rt_")
 _NESTS = ("tokens", "credentials")
 _ACCESS_NAMES = ("access_token", "accessToken")
@@ -56,20 +60,30 @@ Found = ImportEntry | ImportProblem
 def parse_import(text: str) -> ImportDocument:
     """Return the logins in `text` and what could not be understood."""
     text = text.lstrip("\ufeff").strip()
-    found = tuple(_parse_text(text))
-    return ImportDocument(
-        entries=tuple(item for item in found if isinstance(item, ImportEntry)),
-        problems=tuple(item for item in found if isinstance(item, ImportProblem)),
-    )
+    if len(text) > MAX_CHARS:
+        words = f"It is longer than {MAX_CHARS // 1_000_000} million characters; import it in parts."
+        return ImportDocument(problems=(ImportProblem(place="text", message=words),))
+    return _document(_parse_text(text))
 
 
 def parse_import_object(value: Any) -> ImportDocument:
     """The same for JSON that is parsed already."""
-    found = tuple(_from_json(value, ""))
-    return ImportDocument(
-        entries=tuple(item for item in found if isinstance(item, ImportEntry)),
-        problems=tuple(item for item in found if isinstance(item, ImportProblem)),
-    )
+    return _document(_from_json(value, ""))
+
+
+def _document(found: Iterator[Found]) -> ImportDocument:
+    entries: list[ImportEntry] = []
+    problems: list[ImportProblem] = []
+    for item in found:
+        if isinstance(item, ImportEntry):
+            entries.append(item)
+        else:
+            problems.append(item)
+        if len(entries) > MAX_ENTRIES or len(problems) > MAX_PROBLEMS:
+            words = "There is more in it than is read at once; import it in parts."
+            problems[MAX_PROBLEMS:] = [ImportProblem(place="the rest", message=words)]
+            break
+    return ImportDocument(entries=tuple(entries[:MAX_ENTRIES]), problems=tuple(problems))
 
 
 def is_refresh_token(token: str) -> bool:

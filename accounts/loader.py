@@ -20,6 +20,7 @@ DEFAULT_MAX_CONCURRENCY = 3
 _UNUSABLE = {
     AccountStatus.PAUSED: "paused by the operator",
     AccountStatus.NEEDS_LOGIN: "needs a new log-in",
+    AccountStatus.UNPAID: "asked for a payment by the upstream",
     AccountStatus.BANNED: "banned by the upstream",
     AccountStatus.DISABLED: "disabled",
 }

@@ -33,11 +33,15 @@ class User(AbstractUser):
 
 
 class AccountStatus(models.TextChoices):
-    """What an operator, or a refusal, decided. Cooling down is not a status: it ends by itself."""
+    """What an operator, or a refusal, decided; who changes it when is the table in `lifecycle.py`.
+
+    Cooling down and a token that is being renewed are no statuses: they end by themselves.
+    """
 
     ACTIVE = "active", _("Active")
     PAUSED = "paused", _("Paused")
     NEEDS_LOGIN = "needs_login", _("Needs log-in")
+    UNPAID = "unpaid", _("Payment needed")
     BANNED = "banned", _("Banned")
     DISABLED = "disabled", _("Disabled")
 
@@ -54,13 +58,14 @@ class AccountQuerySet(models.QuerySet["Account"]):
         return self.filter(status=AccountStatus.ACTIVE, cooling_until__gt=now).exclude(self._expired(now))
 
     def needing_login(self, now: datetime) -> Self:
-        """Return those that only a person can revive."""
+        """Return those that only a new log-in can revive."""
         return self.filter(Q(status=AccountStatus.NEEDS_LOGIN) | Q(status=AccountStatus.ACTIVE) & self._expired(now))
 
     @staticmethod
     def _expired(now: datetime) -> Q:
-        """An expired token that nothing can renew."""
-        return Q(token_expires_at__isnull=False, token_expires_at__lte=now, refresh_token__isnull=True)
+        """A token that has expired, or was never there, and that nothing can renew."""
+        is_stale = Q(token_expires_at__isnull=False, token_expires_at__lte=now) | Q(access_token__isnull=True)
+        return is_stale & Q(refresh_token__isnull=True)
 
 
 class Account(models.Model):
@@ -125,6 +130,7 @@ class Account(models.Model):
             ),
         ]
         indexes: ClassVar = [models.Index(fields=["status"], name="account_status")]
+        permissions: ClassVar = [("export_account", "Can export accounts with their live tokens")]
 
     def __str__(self) -> str:
         return self.label or self.email or self.id
@@ -166,6 +172,45 @@ class AccountCookie(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.name}"
+
+
+class PendingLogin(models.Model):
+    """A log-in under way, so that any process can finish what another began. Invariant: finished at most once.
+
+    `claimed_until` is a compare-and-swap lease around its one exchange; `secret` (the PKCE verifier, the device's id)
+    goes when it ends. Rows live a few minutes: a late second callback finds out how the first one ended.
+    """
+
+    class Kind(models.TextChoices):
+        BROWSER = "browser"
+        DEVICE = "device"
+        EXCHANGE = "exchange"  # a refresh token that is being exchanged; `state` is its digest
+
+    class Outcome(models.TextChoices):
+        PENDING = "pending"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.CharField(primary_key=True, max_length=16, default=new_account_id, editable=False)
+    kind = models.CharField(max_length=16, choices=Kind)
+    state = models.CharField(max_length=64, unique=True, null=True)
+    secret = EncryptedTextField()
+    user_code = models.CharField(max_length=32, blank=True)
+    verification_url = models.CharField(max_length=300, blank=True)
+    interval_s = models.FloatField(default=5.0)
+    next_poll_at = models.DateTimeField(null=True)
+    claimed_until = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=16, choices=Outcome, default=Outcome.PENDING)
+    message = models.CharField(max_length=300, blank=True)
+    account = models.ForeignKey(Account, on_delete=models.SET_NULL, null=True)
+    is_new = models.BooleanField(default=False)
+    label = models.CharField(max_length=64, blank=True)
+    actor = models.CharField(max_length=150)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.kind} log-in {self.id}"
 
 
 class ApiKey(models.Model):

@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from accounts import audit, selectors
 from accounts.changes import bump_snapshot
+from accounts.lifecycle import Event, next_status
 from accounts.models import Account, AccountStatus
 from accounts.services.logins import apply_facts
 from accounts.tokens import read_tokens
@@ -163,8 +164,9 @@ def _commit(account_id: str, spent: Secret, tokens: TokenSet, now: datetime) -> 
     row.last_refreshed_at = now
     row.refresh_failures = row.refresh_refusals = 0
     row.refresh_retry_at = row.refresh_spent_at = None
-    if row.status == AccountStatus.NEEDS_LOGIN:
-        row.status, row.status_changed_at = AccountStatus.ACTIVE, now
+    status = AccountStatus(next_status(row.status, "token_renewed"))
+    if status != row.status:
+        row.status, row.status_changed_at = status, now
     if row.status == AccountStatus.ACTIVE:
         row.status_reason = ""
     row.save(update_fields=_REFRESHED_FIELDS)
@@ -244,15 +246,17 @@ def _note_refusal(row: Account, error: Refused, now: datetime, spent: Secret, *,
         refresh_refusals=F("refresh_refusals") + 1, refresh_retry_at=_retry_at(refusals, now), refresh_spent_at=None
     )
     if is_certain:
-        _change_status(row.pk, AccountStatus(error.verdict), words, now)
+        _change_status(current, "banned" if error.verdict == "banned" else "login_lost", words, now)
         audit.record(actor="refresh", action=f"account.{error.verdict}", target=row.pk, code=error.code, reason=words)
         bump_snapshot()
     logger.warning("Refreshing account %s was refused (%s, %d in a row).", row.pk, error.code, refusals)
     return RefreshResult(account_id=row.pk, outcome="refused", message=words)
 
 
-def _change_status(account_id: str, status: AccountStatus, reason: str, now: datetime) -> None:
-    Account.objects.filter(pk=account_id).update(status=status, status_reason=reason, status_changed_at=now)
+def _change_status(row: Account, event: Event, reason: str, now: datetime) -> None:
+    status = next_status(row.status, event)
+    if status != row.status:  # what stopped it first stays the reason
+        Account.objects.filter(pk=row.pk).update(status=status, status_reason=reason, status_changed_at=now)
 
 
 def _report_interruption(row: Account) -> None:

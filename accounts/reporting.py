@@ -14,13 +14,15 @@ from django.utils import timezone
 
 from accounts import audit, cookie_rows, quota_rows
 from accounts.changes import bump_snapshot
+from accounts.lifecycle import Event, next_status
 from accounts.models import Account, AccountStatus
 from accounts.values import AccountReport
 
-_VERDICTS = {
-    "banned": (AccountStatus.BANNED, "The upstream has banned this account."),
-    "forbidden": (AccountStatus.BANNED, "The upstream forbids this account to be used."),
-    "payment": (AccountStatus.DISABLED, "The upstream asks for a payment."),
+_VERDICTS: dict[str, tuple[Event, str]] = {
+    "banned": ("banned", "The upstream has banned this account."),
+    "forbidden": ("banned", "The upstream forbids this account to be used."),
+    "payment": ("payment_required", "The upstream asks for a payment."),
+    "path_blocked": ("path_blocked", "The upstream answered with nothing three times within an hour."),
 }
 _REPORTED_FIELDS = [
     "request_count",
@@ -111,13 +113,16 @@ def _apply_cooling(row: Account, report: AccountReport, now: datetime) -> bool:
 
 
 def _apply_rejection(row: Account, report: AccountReport, now: datetime) -> bool:
-    if not report.rejection or row.status not in (AccountStatus.ACTIVE, AccountStatus.NEEDS_LOGIN):
+    if not report.rejection:
         return False
-    status, words = _VERDICTS.get(report.rejection, (AccountStatus.NEEDS_LOGIN, "The upstream ended this login."))
-    if status == AccountStatus.NEEDS_LOGIN and row.refresh_token:
+    event, words = _VERDICTS.get(report.rejection, ("login_lost", "The upstream ended this login."))
+    if event == "login_lost" and row.refresh_token and row.status in (AccountStatus.ACTIVE, AccountStatus.NEEDS_LOGIN):
         row.token_expires_at = min(row.token_expires_at or now, now)  # due for a refresh, and known to be stale
         row.refresh_retry_at = None if row.refresh_failures == 0 else row.refresh_retry_at
         return True
+    status = AccountStatus(next_status(row.status, event))
+    if status == row.status:  # what stopped it first stays the reason
+        return False
     said = audit.redact(report.message)[:200]
     row.status, row.status_changed_at = status, now
     row.status_reason = f"{words} It said: {said}"[:300] if said else words

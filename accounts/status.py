@@ -1,12 +1,12 @@
 """What an account's state is, in words: what, why, until when. Shared by the dashboard and the JSON API.
 
-Never asks the database; give it a row and the time.
+Never asks the database; give it a row and the time. What a state is, is decided in `lifecycle.py`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -14,24 +14,18 @@ from django.utils.translation import gettext_lazy
 from msgspec import Struct
 
 from accounts.fields import UnreadableSecret
+from accounts.lifecycle import Facts, Kind, availability
 from accounts.models import Account, AccountStatus
 from accounts.reasons import reason_words
-
-Kind = Literal["ready", "cooling", "needs_login", "banned", "paused", "disabled"]
 
 _TITLES: dict[Kind, Promise] = {
     "ready": gettext_lazy("Ready"),
     "cooling": gettext_lazy("Cooling down"),
     "needs_login": gettext_lazy("Needs log-in"),
+    "unpaid": gettext_lazy("Payment needed"),
     "banned": gettext_lazy("Banned"),
     "paused": gettext_lazy("Paused"),
     "disabled": gettext_lazy("Disabled"),
-}
-_KINDS: dict[str, Kind] = {
-    AccountStatus.NEEDS_LOGIN: "needs_login",
-    AccountStatus.BANNED: "banned",
-    AccountStatus.PAUSED: "paused",
-    AccountStatus.DISABLED: "disabled",
 }
 
 
@@ -49,21 +43,33 @@ class AccountState(Struct, frozen=True, kw_only=True):
         return " · ".join(part for part in (self.title, self.reason, self.until) if part)
 
 
+def facts_of(row: Account) -> Facts:
+    """Return what availability depends on."""
+    return Facts(
+        status=str(row.status),
+        token_expires_at=row.token_expires_at.timestamp() if row.token_expires_at else None,
+        has_access_token=bool(row.access_token),
+        has_refresh_token=bool(row.refresh_token),
+        cooling_until=row.cooling_until.timestamp() if row.cooling_until else None,
+    )
+
+
 def describe(row: Account, now: datetime) -> AccountState:
     """Return the state of an account at `now`."""
-    kind = _KINDS.get(row.status)
-    if kind is not None:
-        return _state(kind, row.status_reason)
+    found = availability(facts_of(row), now.timestamp())
+    if row.status != AccountStatus.ACTIVE:
+        return _state(found.kind, row.status_reason)
     if isinstance(row.access_token, UnreadableSecret) or isinstance(row.refresh_token, UnreadableSecret):
         return _state("needs_login", _("its tokens cannot be decrypted with the present keys"))
-    is_expired = row.token_expires_at is not None and row.token_expires_at <= now
-    if is_expired and not row.refresh_token:
-        return _state("needs_login", _("the access token has expired and there is no refresh token"))
-    if row.cooling_until is not None and row.cooling_until > now:
-        return _state("cooling", row.cooling_reason, duration_words(row.cooling_until - now))
+    if found.kind == "needs_login":
+        return _state(found.kind, _("the access token has expired and there is no refresh token"))
+    if found.until is not None:
+        return _state(found.kind, row.cooling_reason, duration_words(timedelta(seconds=found.until - now.timestamp())))
     if row.status_reason:
         return _state("ready", row.status_reason)
-    return _state("ready", _("a new token is fetched with the next request") if is_expired else "")
+    if row.lease_until is not None and row.lease_until > now:
+        return _state("ready", _("its token is being renewed"))
+    return _state("ready", _("a new token is fetched with the next request") if found.needs_refresh else "")
 
 
 def _state(kind: Kind, reason: str = "", until: str = "") -> AccountState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -29,9 +29,10 @@ from accounts import quota, refresh, services
 from accounts.admin.filters import AccountStateFilter
 from accounts.admin.forms import AccountForm, PasteForm
 from accounts.admin.quota_actions import ask_for_limits, spend_reset
+from accounts.lifecycle import Kind
 from accounts.models import Account, AccountStatus
 from accounts.quota_words import bars
-from accounts.status import Kind, describe, duration_words
+from accounts.status import describe, duration_words
 from providers.oauth.client import OAuthClient
 
 _COLORS: Mapping[Kind, str] = MappingProxyType(
@@ -39,6 +40,7 @@ _COLORS: Mapping[Kind, str] = MappingProxyType(
         "ready": "success",
         "cooling": "info",
         "needs_login": "warning",
+        "unpaid": "warning",
         "banned": "danger",
         "paused": "default",
         "disabled": "danger",
@@ -126,17 +128,17 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     @admin.action(description=_("Pause"), permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """Give the chosen accounts no new requests; those that run go on."""
-        self._set_status(request, queryset, AccountStatus.PAUSED)
+        self._switch(request, queryset, "paused")
 
     @admin.action(description=_("Resume"), permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """Use the chosen accounts again, whatever stopped them."""
-        self._set_status(request, queryset, AccountStatus.ACTIVE)
+        self._switch(request, queryset, "resumed")
 
-    def _set_status(self, request: HttpRequest, queryset: QuerySet[Account], status: AccountStatus) -> None:
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Account], event: Literal["paused", "resumed"]) -> None:
         ids = list(queryset.values_list("pk", flat=True))
-        for account_id in ids:
-            services.account_set_status(account_id=account_id, status=status, actor=request.user.get_username())
+        services.accounts_switch(ids=ids, event=event, actor=request.user.get_username())
+        status = AccountStatus.PAUSED if event == "paused" else AccountStatus.ACTIVE
         words = ngettext("%(count)d account: %(status)s.", "%(count)d accounts: %(status)s.", len(ids))
         self.message_user(request, words % {"count": len(ids), "status": status.label}, messages.SUCCESS)
 
@@ -182,7 +184,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def delete_model(self, request: HttpRequest, obj: Account) -> None:
         """Remove through the service."""
-        services.account_remove(account_id=obj.pk, actor=request.user.get_username())
+        services.accounts_remove(ids=[obj.pk], actor=request.user.get_username())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """Remove through the service, one by one."""

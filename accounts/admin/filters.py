@@ -23,6 +23,7 @@ _STATES: Mapping[str, tuple[Promise, Callable[[AccountQuerySet, datetime], Query
         "ready": (_("Ready"), AccountQuerySet.ready),
         "cooling": (_("Cooling down"), AccountQuerySet.cooling),
         "needs_login": (_("Needs log-in"), AccountQuerySet.needing_login),
+        "unpaid": (_("Payment needed"), lambda rows, now: rows.filter(status=AccountStatus.UNPAID)),
         "banned": (_("Banned"), lambda rows, now: rows.filter(status=AccountStatus.BANNED)),
         "paused": (_("Paused"), lambda rows, now: rows.filter(status=AccountStatus.PAUSED)),
         "disabled": (_("Disabled"), lambda rows, now: rows.filter(status=AccountStatus.DISABLED)),

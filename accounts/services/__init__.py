@@ -7,17 +7,14 @@ audit entry. Refreshing tokens is in `accounts/refresh.py`, facts from the hot p
 from __future__ import annotations
 
 from accounts.changes import bump_snapshot
-from accounts.services.errors import AccountsError
+from accounts.services.errors import AccountsError, LoginServerFailed, NotFound
 from accounts.services.exports import account_export
 from accounts.services.logins import (
     AddedAccount,
+    ImportOutcome,
     ImportReport,
     account_add,
-    account_edit,
     account_import,
-    account_pools,
-    account_remove,
-    account_set_status,
 )
 from accounts.services.people import (
     IssuedKey,
@@ -31,24 +28,52 @@ from accounts.services.people import (
     user_save,
 )
 
+from accounts.services.signin import (
+    StartedLogin,
+    browser_login_finish,
+    browser_login_start,
+    device_login_poll,
+    device_login_start,
+    login_cancel,
+)
+from accounts.services.upkeep import (
+    BatchResult,
+    account_edit,
+    account_pools,
+    account_reset_usage,
+    accounts_remove,
+    accounts_switch,
+)
+
 __all__ = [
     "AccountsError",
     "AddedAccount",
+    "BatchResult",
+    "ImportOutcome",
     "ImportReport",
     "IssuedKey",
+    "LoginServerFailed",
+    "NotFound",
+    "StartedLogin",
     "account_add",
     "account_edit",
     "account_export",
     "account_import",
     "account_pools",
-    "account_remove",
-    "account_set_status",
+    "account_reset_usage",
+    "accounts_remove",
+    "accounts_switch",
     "api_key_create",
     "api_key_edit",
     "api_key_remove",
     "api_key_revoke",
+    "browser_login_finish",
+    "browser_login_start",
     "bump_snapshot",
+    "device_login_poll",
+    "device_login_start",
     "get_or_create_user",
+    "login_cancel",
     "user_create",
     "user_remove",
     "user_save",

@@ -1,13 +1,15 @@
-"""Adding, importing, changing and removing upstream logins. Rules: spec/operations.md §1.3 to §1.7.
+"""Adding and importing upstream logins: deduplication and what a token must be. Rules: spec/operations.md §1.3 to §1.5.
 
-Never refreshes (`accounts/refresh.py`) and never asks the upstream's model API. Read `errors.py` first.
+Never refreshes (`accounts/refresh.py`) and never asks the upstream's model API. Next: `signin.py`, `upkeep.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -17,13 +19,18 @@ from msgspec import Struct
 from accounts import audit
 from accounts.changes import bump_snapshot
 from accounts.importing import MAX_LABEL_CHARS, ImportDocument, ImportEntry
-from accounts.models import Account, AccountStatus
-from accounts.services.errors import AccountsError
-from accounts.services.pools import pool_labels
+from accounts.lifecycle import next_status
+from accounts.models import Account, AccountStatus, PendingLogin
+from accounts.services.errors import AccountsError, LoginServerFailed
 from accounts.tokens import TokenFacts, decode_claims, read_tokens
 from providers.contract import Secret
 from providers.oauth.codex import refresh_flow
 from providers.oauth.contract import OAuthError, Send, drive
+
+MAX_EXCHANGES = 200
+"""Refresh tokens spent by one import: each is a call to the log-in server, one after the other."""
+EXCHANGE_CLAIM = timedelta(minutes=2)
+"""Longer than any answer can take, so that a claim only lapses with its process."""
 
 
 class AddedAccount(Struct, frozen=True, kw_only=True):
@@ -33,12 +40,35 @@ class AddedAccount(Struct, frozen=True, kw_only=True):
     is_new: bool
 
 
-class ImportReport(Struct, frozen=True, kw_only=True):
-    """What an import came to; `errors` are sentences with the place of each failure."""
+class ImportOutcome(Struct, frozen=True, kw_only=True):
+    """What became of one entry of an import. `message` says why it was refused; `place` where it stood."""
 
-    added: tuple[Account, ...] = ()
-    updated: tuple[Account, ...] = ()
-    errors: tuple[str, ...] = ()
+    place: str
+    result: Literal["added", "updated", "refused"]
+    account: Account | None = None
+    message: str = ""
+
+
+class ImportReport(Struct, frozen=True, kw_only=True):
+    """What an import came to, entry by entry; at most `importing.MAX_ENTRIES` and the problems found while reading."""
+
+    outcomes: tuple[ImportOutcome, ...] = ()
+
+    @property
+    def added(self) -> tuple[Account, ...]:
+        """Return the new accounts."""
+        return tuple(one.account for one in self.outcomes if one.result == "added" and one.account is not None)
+
+    @property
+    def updated(self) -> tuple[Account, ...]:
+        """Return the accounts that were there already."""
+        return tuple(one.account for one in self.outcomes if one.result == "updated" and one.account is not None)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Return a sentence with its place for each entry that was refused."""
+        refused = [one for one in self.outcomes if one.result == "refused"]
+        return tuple(f"{one.place}: {one.message}" if one.place else one.message for one in refused)
 
 
 def account_add(*, entry: ImportEntry, actor: str, send: Send | None = None) -> AddedAccount:
@@ -82,12 +112,13 @@ def _exchange(entry: ImportEntry, send: Send | None) -> ImportEntry:
         raise AccountsError("Neither an access token nor a refresh token was given.")
     if send is None:
         raise AccountsError("A refresh token alone must be exchanged first, which is not possible here.")
-    try:
-        tokens = drive(refresh_flow(entry.refresh_token, settings.OPENAI_AUTH_URL), send)
-    except OAuthError as error:
-        raise AccountsError(f"The refresh token could not be exchanged. {error}") from error
+    with _sole_use_of(entry.refresh_token):
+        try:
+            tokens = drive(refresh_flow(entry.refresh_token, settings.OPENAI_AUTH_URL), send)
+        except OAuthError as error:
+            raise LoginServerFailed(f"The refresh token could not be exchanged. {error}") from error
     if tokens.access_token is None:
-        raise AccountsError("The log-in server exchanged the refresh token without handing out an access token.")
+        raise LoginServerFailed("The log-in server exchanged the refresh token without handing out an access token.")
     return ImportEntry(
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,  # none returned: the old one is consumed all the same
@@ -95,6 +126,25 @@ def _exchange(entry: ImportEntry, send: Send | None) -> ImportEntry:
         label=entry.label,
         place=entry.place,
     )
+
+
+@contextmanager
+def _sole_use_of(refresh_token: Secret) -> Iterator[None]:
+    """Hold a claim on a single-use token across all processes. Raises: AccountsError when another one has it."""
+    name = hashlib.sha256(refresh_token.reveal().encode()).hexdigest()
+    now = timezone.now()
+    PendingLogin.objects.filter(state=name, expires_at__lte=now).delete()
+    try:
+        with transaction.atomic():
+            claim = PendingLogin.objects.create(
+                kind=PendingLogin.Kind.EXCHANGE, state=name, actor="import", expires_at=now + EXCHANGE_CLAIM
+            )
+    except IntegrityError as error:
+        raise AccountsError("This refresh token is being exchanged at this moment; it was not used twice.") from error
+    try:
+        yield
+    finally:
+        claim.delete()
 
 
 def _checked_facts(entry: ImportEntry) -> TokenFacts:
@@ -127,7 +177,8 @@ def _apply_login(row: Account, entry: ImportEntry, facts: TokenFacts) -> None:
     row.label = row.label or entry.label[:MAX_LABEL_CHARS]
     row.chatgpt_account_id, row.chatgpt_user_id = facts.account_id, facts.user_id
     apply_facts(row, facts)
-    row.status, row.status_reason, row.status_changed_at = AccountStatus.ACTIVE, "", timezone.now()
+    row.status, row.status_reason = AccountStatus(next_status(row.status, "logged_in")), ""
+    row.status_changed_at = timezone.now()
     row.refresh_failures = row.refresh_refusals = 0
     row.refresh_retry_at = row.refresh_spent_at = None
 
@@ -142,80 +193,28 @@ def apply_facts(row: Account, facts: TokenFacts) -> None:
 
 def account_import(*, document: ImportDocument, actor: str, send: Send | None = None) -> ImportReport:
     """Store every login of a parsed text, one after the other; a bad one does not stop the rest."""
-    added: list[Account] = []
-    updated: list[Account] = []
-    errors = [str(problem) for problem in document.problems]
+    problems = [ImportOutcome(place=one.place, result="refused", message=one.message) for one in document.problems]
     exchanged: set[Secret] = set()
+    outcomes = []
     for entry in document.entries:
-        if entry.access_token is None and entry.refresh_token is not None:
-            if entry.refresh_token in exchanged:
-                errors.append(f"{entry.place}: The same refresh token stands here twice; it was used once.")
-                continue
-            exchanged.add(entry.refresh_token)
+        spends = entry.refresh_token if entry.access_token is None else None
+        if spends is not None and spends in exchanged:
+            outcomes.append(_refused(entry, "The same refresh token stands here twice; it was used once."))
+            continue
+        if spends is not None and len(exchanged) >= MAX_EXCHANGES:
+            outcomes.append(_refused(entry, f"{MAX_EXCHANGES} refresh tokens were exchanged; import the rest again."))
+            continue
+        if spends is not None:
+            exchanged.add(spends)
         try:
-            result = account_add(entry=entry, actor=actor, send=send)
+            stored = account_add(entry=entry, actor=actor, send=send)
         except AccountsError as error:
-            errors.append(f"{entry.place}: {error}" if entry.place else str(error))
+            outcomes.append(_refused(entry, str(error)))
         else:
-            (added if result.is_new else updated).append(result.account)
-    return ImportReport(added=tuple(added), updated=tuple(updated), errors=tuple(errors))
+            result: Literal["added", "updated"] = "added" if stored.is_new else "updated"
+            outcomes.append(ImportOutcome(place=entry.place, result=result, account=stored.account))
+    return ImportReport(outcomes=(*outcomes, *problems))
 
 
-@transaction.atomic
-def account_set_status(*, account_id: str, status: AccountStatus, actor: str, reason: str = "") -> Account:
-    """Change what an account is allowed to do. Raises: AccountsError."""
-    row = Account.objects.select_for_update().filter(pk=account_id).first()
-    if row is None:
-        raise AccountsError("There is no such account.")
-    before = row.status
-    row.status, row.status_reason, row.status_changed_at = status, reason[:300], timezone.now()
-    row.save(update_fields=["status", "status_reason", "status_changed_at", "updated_at"])
-    audit.record(
-        actor=actor, action="account.status", target=account_id, before=str(before), after=str(status), reason=reason
-    )
-    bump_snapshot()
-    return row
-
-
-@transaction.atomic
-def account_edit(
-    *, account_id: str, actor: str, label: str, max_concurrency: int | None, pools: Sequence[str] | None = None
-) -> None:
-    """Change an account's name, how many requests it takes at once, and (unless None) its pools.
-
-    Raises: AccountsError.
-    """
-    if max_concurrency is not None and max_concurrency < 1:
-        raise AccountsError("An account must be allowed at least one request at once; pause it instead.")
-    changes: dict[str, Any] = {"label": label.strip()[:MAX_LABEL_CHARS], "max_concurrency": max_concurrency}
-    if pools is not None:
-        changes["pools"] = pool_labels(pools)
-    if not Account.objects.filter(pk=account_id).update(**changes, updated_at=timezone.now()):
-        raise AccountsError("There is no such account.")
-    audit.record(actor=actor, action="account.edited", target=account_id, **changes)
-    bump_snapshot()
-
-
-@transaction.atomic
-def account_pools(*, account_id: str, actor: str, add: Sequence[str] = (), remove: Sequence[str] = ()) -> Account:
-    """Put an account into pools and take it out of others. Raises: AccountsError."""
-    row = Account.objects.select_for_update().filter(pk=account_id).first()
-    if row is None:
-        raise AccountsError("There is no such account.")
-    gone = set(pool_labels(remove))
-    row.pools = [label for label in pool_labels([*row.pools, *add]) if label not in gone]
-    row.save(update_fields=["pools", "updated_at"])
-    audit.record(actor=actor, action="account.edited", target=account_id, pools=row.pools)
-    bump_snapshot()
-    return row
-
-
-@transaction.atomic
-def account_remove(*, account_id: str, actor: str) -> None:
-    """Forget an account and its tokens; usage records keep its id. Raises: AccountsError."""
-    row = Account.objects.filter(pk=account_id).first()
-    if row is None:
-        raise AccountsError("There is no such account.")
-    audit.record(actor=actor, action="account.removed", target=account_id, label=row.label, email=row.email)
-    row.delete()
-    bump_snapshot()
+def _refused(entry: ImportEntry, message: str) -> ImportOutcome:
+    return ImportOutcome(place=entry.place, result="refused", message=message)

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from providers.contract import Secret
-from providers.oauth.answers import classify, parse_json, read_tokens
+from providers.oauth import pkce
+from providers.oauth.answers import MAX_QUOTED_CHARS, classify, parse_json, read_tokens
 from providers.oauth.contract import Flow, OAuthError, OAuthRequest, Refused, TokenSet, Unavailable
 
 CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
@@ -22,6 +23,7 @@ REDIRECT_URI = "http://localhost:1455/auth/callback"
 SCOPE = "openid profile email offline_access"
 ORIGINATOR = "codex_cli_rs"
 DEVICE_LIFETIME_S = 900.0
+MAX_CALLBACK_CHARS = 8_000
 DEVICE_INTERVAL_S = 5.0
 _JSON = (("content-type", "application/json"), ("accept", "application/json"))
 _FORM = (("content-type", "application/x-www-form-urlencoded"), ("accept", "application/json"))
@@ -72,6 +74,14 @@ def authorize_url(auth_url: str, *, challenge: str, state: str) -> str:
     return f"{auth_url}/oauth/authorize?{query}"
 
 
+class LoginDenied(OAuthError):
+    """The browser came back with a refusal; `state` says of which log-in."""
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
 class Callback(Struct, frozen=True, kw_only=True):
     """What the browser brought back."""
 
@@ -80,17 +90,25 @@ class Callback(Struct, frozen=True, kw_only=True):
 
 
 def parse_callback(url: str) -> Callback:
-    """Read a pasted callback address. Raises: OAuthError with words for the person who pasted it."""
+    """Read a pasted callback address. Raises: LoginDenied, OAuthError with words for the person who pasted it."""
+    if len(url) > MAX_CALLBACK_CHARS:
+        raise OAuthError("This is not the address of a callback page: it is too long.")
     try:
-        query = {name: values[0] for name, values in parse_qs(urlsplit(url.strip()).query).items()}
+        query = {name: values[0] for name, values in parse_qs(urlsplit(url.strip()).query, max_num_fields=50).items()}
     except ValueError as error:
         raise OAuthError("This is not the address of a callback page.") from error
-    if "error" in query:
-        raise OAuthError(f"The log-in was refused: {query.get('error_description') or query['error']}.")
     code, state = query.get("code", ""), query.get("state", "").split(".onboarding_entrypoint=")[0]
+    if "error" in query:
+        said = (query.get("error_description") or query["error"])[:MAX_QUOTED_CHARS].rstrip(".")
+        raise LoginDenied(f"The log-in was refused: {said}.", state)
     if not code or not state:
         raise OAuthError("The address holds no code and state; copy it whole from the browser's address bar.")
     return Callback(code=Secret(code), state=state)
+
+
+def challenge_of(verifier: Secret) -> str:
+    """Return what the address carries of a verifier."""
+    return pkce.challenge_of(verifier.reveal())
 
 
 def exchange_flow(code: Secret, verifier: Secret, auth_url: str, redirect_uri: str = REDIRECT_URI) -> Flow[TokenSet]:

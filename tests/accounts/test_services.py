@@ -215,12 +215,12 @@ def test_it_bumps_the_version_with_every_change_the_hot_path_sees(django_capture
     account, key, user = AccountFactory(), ApiKeyFactory(), UserFactory()
     acts = [
         lambda: add(access_jwt("w", "u")),
-        lambda: services.account_set_status(account_id=account.pk, status=AccountStatus.PAUSED, actor="t"),
+        lambda: services.accounts_switch(ids=[account.pk], event="paused", actor="t"),
         lambda: services.account_edit(account_id=account.pk, actor="t", label="x", max_concurrency=2),
         lambda: services.api_key_create(user=user, name="n", actor="t"),
         lambda: services.api_key_revoke(api_key_id=key.pk, actor="t"),
         lambda: services.user_save(user=user, actor="t"),
-        lambda: services.account_remove(account_id=account.pk, actor="t"),
+        lambda: services.accounts_remove(ids=[account.pk], actor="t"),
         lambda: services.user_remove(user=user, actor="t"),
     ]
     heard: list[int] = []
@@ -338,7 +338,7 @@ def test_it_merges_buckets_and_never_shortens_a_cooldown() -> None:
         ("invalidated", None, "needs_login"),
         ("banned", "rt_1", "banned"),
         ("forbidden", "rt_1", "banned"),
-        ("payment", None, "disabled"),
+        ("payment", None, "unpaid"),
     ],
 )
 def test_it_turns_a_rejection_into_a_status(rejection: str, refresh_token: str | None, status: str) -> None:

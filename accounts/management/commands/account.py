@@ -125,7 +125,7 @@ class Command(PlainCommand):
 
     def _remove(self, **options: Any) -> None:
         row = _find(options["id"])
-        services.account_remove(account_id=row.id, actor=self.actor)
+        services.accounts_remove(ids=[row.id], actor=self.actor)
         self.print_json({"id": row.id, "removed": True})
 
 
