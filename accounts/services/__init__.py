@@ -27,13 +27,14 @@ from accounts.services.people import (
     user_remove,
     user_save,
 )
-
 from accounts.services.signin import (
     StartedLogin,
+    auth_url_of,
     browser_login_finish,
     browser_login_start,
     device_login_poll,
     device_login_start,
+    get_login,
     login_cancel,
 )
 from accounts.services.upkeep import (
@@ -67,11 +68,13 @@ __all__ = [
     "api_key_edit",
     "api_key_remove",
     "api_key_revoke",
+    "auth_url_of",
     "browser_login_finish",
     "browser_login_start",
     "bump_snapshot",
     "device_login_poll",
     "device_login_start",
+    "get_login",
     "get_or_create_user",
     "login_cancel",
     "user_create",

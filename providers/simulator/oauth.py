@@ -120,7 +120,10 @@ async def token(sim: Simulator, exchange: Exchange, record: ReceivedRequest) -> 
     grant = sim.logins.codes.pop(fields.get("code", ""), None)
     if grant is None or grant.expires_at < sim.clock() or grant.account is None:
         raise Refused(_invalid_grant("The authorization code is invalid, expired or was used before."))
-    if fields.get("redirect_uri") != grant.redirect_uri or fields.get("client_id") != CLIENT_ID:
+    redirects = {grant.redirect_uri}
+    if grant.user_code:  # the official client builds it from the issuer it is configured with: here, that is us
+        redirects.add(f"{sim.origin}/deviceauth/callback")
+    if fields.get("redirect_uri") not in redirects or fields.get("client_id") != CLIENT_ID:
         raise Refused(_invalid_grant("redirect_uri or client_id do not match the authorization request."))
     if _challenge(fields.get("code_verifier", "")) != grant.challenge:
         raise Refused(_invalid_grant("The code verifier does not match the challenge."))

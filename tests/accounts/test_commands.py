@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from django.core.management import load_command_class
+from django.db import connection
 
-from accounts import verifying
+from accounts import services, verifying
+from accounts.callback_listener import CallbackListener
 from accounts.loader import load_accounts, load_keys
 from accounts.management.commands import account as account_command
-from accounts.models import Account, AccountStatus, ApiKey, User
+from accounts.models import Account, AccountStatus, ApiKey, PendingLogin, User
 from providers.contract import Secret
 from providers.oauth.contract import OAuthRequest, OAuthResponse
 from tests.factories import AccountFactory, access_jwt
+from tests.simulated import simulated_upstream
 
 pytestmark = pytest.mark.django_db
 
@@ -145,6 +149,88 @@ def test_it_refreshes_an_account_by_its_label(run: Run, monkeypatch: pytest.Monk
     code, (shown,), err = run("account", "refresh", "mine")
     assert (code, shown["status"]) == (1, AccountStatus.NEEDS_LOGIN)
     assert "already used" in err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_logs_in_with_a_pasted_address(run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with simulated_upstream(accounts=[{"email": "sim@example.com"}]) as sim:
+        settings.OPENAI_AUTH_URL = sim.origin
+        shown: list[str] = []
+
+        def browser() -> Iterator[str]:
+            yield "http://localhost:1455/auth/callback?nothing=here\n"
+            login = PendingLogin.objects.get()
+            shown.append(services.auth_url_of(login))
+            yield httpx.get(shown[0], trust_env=False).headers["location"] + "\n"
+            connection.close()
+
+        monkeypatch.setattr("sys.stdin", browser())
+        code, (row,), err = run("account", "login", "--no-listener", "--label", "mine")
+    assert (code, row["email"], row["label"], row["result"]) == (0, "sim@example.com", "mine", "added")
+    assert shown[0] in err
+    assert "no code and state" in err, "a wrong paste is told, and may be repeated"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_logs_in_through_the_local_callback(run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with simulated_upstream(accounts=1) as sim, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        settings.OPENAI_AUTH_URL = sim.origin
+        monkeypatch.setattr("accounts.management.login.CallbackListener", lambda: CallbackListener(port))
+
+        def browser() -> Iterator[str]:
+            url = services.auth_url_of(PendingLogin.objects.get())
+            location = httpx.get(url, trust_env=False).headers["location"]
+            httpx.get(location.replace("localhost:1455", f"127.0.0.1:{port}"), trust_env=False)
+            connection.close()
+            yield from ()
+
+        monkeypatch.setattr("sys.stdin", browser())
+        code, (row,), _ = run("account", "login")
+    assert (code, row["result"]) == (0, "added")
+
+
+def test_it_logs_in_with_a_device_code(run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with simulated_upstream(accounts=[{"email": "sim@example.com"}], device_approve_after=1) as sim:
+        settings.OPENAI_AUTH_URL = sim.origin
+        code, (row,), err = run("account", "login", "--device")
+    assert (code, row["email"], row["result"]) == (0, "sim@example.com", "added")
+    assert f"{sim.origin}/codex/device" in err
+    assert "deviceauth_" not in err
+
+
+def test_it_imports_the_codex_cli_file_nested_or_flat(run: Run, tmp_path: Path) -> None:
+    for number, shape in enumerate(("nested", "flat")):
+        tokens = {"access_token": access_jwt("w", f"u{number}"), "refresh_token": "rt_1"}
+        path = tmp_path / f"{shape}.json"
+        path.write_text(json.dumps({"auth_mode": "chatgpt", "tokens": tokens} if shape == "nested" else tokens))
+        code, (row,), _ = run("account", "add", "--auth-json", str(path))
+        assert (code, row["has_refresh_token"]) == (0, True)
+    assert Account.objects.count() == 2
+
+
+def test_it_pauses_and_resumes_an_account(run: Run) -> None:
+    row = AccountFactory(label="mine")
+    assert [run("account", verb, "mine")[1][0]["status"] for verb in ("pause", "resume")] == ["paused", "active"]
+    assert run("account", "pause", row.pk)[0] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_checks_which_logins_are_alive(run: Run, settings: Any) -> None:
+    with simulated_upstream(accounts=[{}, {"state": "invalidated"}]) as sim:
+        settings.OPENAI_AUTH_URL = sim.origin
+        alive, dead = sim.accounts
+        AccountFactory(label="alive", refresh_token=alive.refresh_token)
+        AccountFactory(label="dead", refresh_token=dead.refresh_token)
+        AccountFactory(label="no token", refresh_token=None)
+        AccountFactory(label="off", status=AccountStatus.PAUSED)
+        code, shown, err = run("account", "check", "--stagger", "0")
+    assert [row["result"] for row in shown] == ["alive", "dead", "skipped", "skipped"]
+    assert code == 1
+    assert "log in again" in err
+    assert Account.objects.get(label="dead").status == "needs_login"
 
 
 def test_it_removes_an_account(run: Run) -> None:

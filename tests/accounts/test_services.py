@@ -356,8 +356,11 @@ def test_it_turns_a_rejection_into_a_status(rejection: str, refresh_token: str |
         assert AuditEntry.objects.filter(target=row.pk).exists()
 
 
-def test_it_leaves_an_account_alone_that_a_person_paused() -> None:
+@pytest.mark.parametrize(
+    ("rejection", "status"), [("payment", "paused"), ("invalidated", "paused"), ("banned", "banned")]
+)
+def test_it_leaves_an_account_alone_that_a_person_paused_but_never_hides_a_ban(rejection: str, status: str) -> None:
     row = AccountFactory(status=AccountStatus.PAUSED)
-    accounts_report([AccountReport(account_id=row.pk, rejection="banned")])
+    accounts_report([AccountReport(account_id=row.pk, rejection=rejection)])
     row.refresh_from_db()
-    assert row.status == AccountStatus.PAUSED
+    assert row.status == status

@@ -1,4 +1,6 @@
-"""`codexproxy account add | list | import | export | refresh | pool | remove`: upstream logins from the command line.
+"""`codexproxy account login | add | list | import | export | check | refresh | pause | resume | pool | remove`.
+
+Upstream logins from the command line.
 
 JSON on stdout, one object per line and account, never a token (`export` with its explicit flag excepted).
 """
@@ -6,13 +8,14 @@ JSON on stdout, one object per line and account, never a token (`export` with it
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from django.core.management.base import CommandError, CommandParser
 from msgspec.structs import replace
 
-from accounts import exporting, refresh, selectors, services
+from accounts import checking, exporting, refresh, selectors, services
 from accounts.importing import ImportDocument, ImportEntry, parse_import
+from accounts.management.login import log_in_with_browser, log_in_with_device
 from accounts.management.plain import SOURCE_HELP, PlainCommand, read_secret, read_text
 from accounts.models import Account
 from accounts.verifying import Verdict, verify_account
@@ -21,15 +24,21 @@ from providers.oauth.client import OAuthClient
 
 
 class Command(PlainCommand):
-    """Add, list, import, export, refresh and remove upstream accounts."""
+    """Log in, add, list, import, export, check, refresh, pause, resume and remove upstream accounts."""
 
-    help = "Add, list, import, export, refresh, pool and remove upstream accounts."
+    help = "Log in, add, list, import, export, check, refresh, pause, resume, pool and remove upstream accounts."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the subcommands."""
         commands = parser.add_subparsers(
-            dest="action", required=True, metavar="{add,list,import,export,refresh,pool,remove}"
+            dest="action",
+            required=True,
+            metavar="{login,add,list,import,export,check,refresh,pause,resume,pool,remove}",
         )
+        login = commands.add_parser("login", help="log in to ChatGPT, in a browser or with a code")
+        login.add_argument("--device", action="store_true", help="show a code to type on any other device")
+        login.add_argument("--no-listener", action="store_true", help="wait for a pasted address only")
+        login.add_argument("--label", default="", help="a name for the account")
         add = commands.add_parser("add", help="add one login, or those of an auth.json")
         source = add.add_mutually_exclusive_group(required=True)
         source.add_argument("--access-token", metavar="T", help=SOURCE_HELP)
@@ -52,12 +61,24 @@ class Command(PlainCommand):
         pool.add_argument("id", metavar="ID", help="id, label or e-mail")
         pool.add_argument("--add", action="append", default=[], metavar="LABEL", help="repeat for several")
         pool.add_argument("--remove", action="append", default=[], metavar="LABEL", help="repeat for several")
-        for name, words in (("refresh", "get a new access token now"), ("remove", "forget an account")):
+        check = commands.add_parser("check", help="ask the log-in server which logins are alive, by renewing them")
+        check.add_argument("ids", nargs="*", metavar="ID", help="ids, labels or e-mails; without any, all accounts")
+        check.add_argument("--stagger", type=float, default=checking.STAGGER_S, metavar="SECONDS")
+        for name, words in (
+            ("refresh", "get a new access token now"),
+            ("pause", "give it no more requests"),
+            ("resume", "use it again, whatever stopped it"),
+            ("remove", "forget an account"),
+        ):
             commands.add_parser(name, help=words).add_argument("id", metavar="ID", help="id, label or e-mail")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run one subcommand."""
         actions: dict[str, Callable[..., None]] = {
+            "login": self._login,
+            "check": self._check,
+            "pause": self._switch,
+            "resume": self._switch,
             "add": self._add,
             "list": self._list,
             "import": self._import,
@@ -67,6 +88,30 @@ class Command(PlainCommand):
             "remove": self._remove,
         }
         actions[options["action"]](**options)
+
+    def _login(self, **options: Any) -> None:
+        terms: dict[str, Any] = {"actor": self.actor, "label": options["label"], "say": self.stderr.write}
+        if options["device"]:
+            done = log_in_with_device(**terms)
+        else:
+            done = log_in_with_browser(with_listener=not options["no_listener"], **terms)
+        assert done.account is not None  # a log-in that ended well has one
+        self.print_json(selectors.account_summary(done.account) | {"result": "added" if done.is_new else "updated"})
+
+    def _check(self, **options: Any) -> None:
+        ids = [_find(reference).id for reference in options["ids"]]
+        found = checking.accounts_check(ids=ids, stagger_s=max(0.0, options["stagger"]))
+        for one in found:
+            self.print_json({"id": one.account_id, "email": one.email, "result": one.result, "message": one.message})
+        if any(one.result == "dead" for one in found):
+            raise CommandError("Some logins are dead; log in again with 'codexproxy account login'.")
+
+    def _switch(self, **options: Any) -> None:
+        row = _find(options["id"])
+        event: Literal["paused", "resumed"] = "paused" if options["action"] == "pause" else "resumed"
+        services.accounts_switch(ids=[row.id], event=event, actor=self.actor)
+        row.refresh_from_db()
+        self.print_json(selectors.account_summary(row))
 
     def _add(self, **options: Any) -> None:
         document = _document(options)
@@ -85,9 +130,9 @@ class Command(PlainCommand):
 
     def _import(self, **options: Any) -> None:
         report = self._store(parse_import(read_text(options["file"])))
-        for result, rows in (("added", report.added), ("updated", report.updated)):
-            for row in rows:
-                self.print_json(selectors.account_summary(row) | {"result": result})
+        for one in report.outcomes:
+            if one.account is not None:
+                self.print_json(selectors.account_summary(one.account) | {"result": one.result, "place": one.place})
         self._finish(report)
 
     def _store(self, document: ImportDocument) -> services.ImportReport:
