@@ -140,3 +140,9 @@ FORMATS: Mapping[str, Callable[[Sequence[ExportEntry], datetime], Any]] = Mappin
 def export_accounts(entries: Sequence[ExportEntry], format_name: str, now: datetime) -> Any:
     """Return the JSON-ready export. Raises: KeyError for a format that does not exist."""
     return FORMATS[format_name](entries, now)
+
+
+def file_name(format_name: str, now: datetime) -> str:
+    """Return what the file of an export is called."""
+    middle = "" if format_name == "full" else f"-{format_name}"
+    return f"accounts-export{middle}-{now:%Y-%m-%d}.json"

@@ -38,6 +38,11 @@ def load_keys() -> dict[bytes, ApiKeyView]:
     return {bytes(row.digest): _key_view(row) for row in ApiKey.objects.select_related("user")}
 
 
+def load_key(digest: bytes) -> dict[bytes, ApiKeyView]:
+    """Return the one API key with this digest, or nothing. One indexed query; for callers off the hot path."""
+    return {bytes(row.digest): _key_view(row) for row in ApiKey.objects.select_related("user").filter(digest=digest)}
+
+
 def account_view(
     row: Account, cookies: tuple[Cookie, ...] = (), max_concurrency: int = DEFAULT_MAX_CONCURRENCY
 ) -> AccountView:

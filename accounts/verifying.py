@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from accounts.audit import redact
 from accounts.models import Account
+from providers.contract import Secret
 
 TIMEOUT_S = 20.0
 
@@ -23,6 +24,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     is_accepted: bool | None
     message: str
+    is_deactivated: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the two fields under their public names."""
@@ -30,11 +32,16 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def verify_account(row: Account, transport: httpx.BaseTransport | None = None) -> Verdict:
-    """Ask once; changes nothing."""
+    """Ask once about an account; changes nothing."""
     if not row.access_token:
         return Verdict(is_accepted=None, message="There is no readable access token to ask with.")
-    headers = {"authorization": f"Bearer {row.access_token.reveal()}", "accept": "application/json"}
-    headers["chatgpt-account-id"] = row.chatgpt_account_id
+    return verify_login(row.access_token, row.chatgpt_account_id, transport)
+
+
+def verify_login(access_token: Secret, account_id: str, transport: httpx.BaseTransport | None = None) -> Verdict:
+    """Ask once about a login that need not be stored."""
+    headers = {"authorization": f"Bearer {access_token.reveal()}", "accept": "application/json"}
+    headers["chatgpt-account-id"] = account_id
     headers["originator"] = "codex_cli_rs"
     try:
         with httpx.Client(timeout=TIMEOUT_S, trust_env=False, transport=transport) as client:
@@ -46,4 +53,5 @@ def verify_account(row: Account, transport: httpx.BaseTransport | None = None) -
     said = redact(answer.text[:160]).replace("\n", " ")
     if "html" in answer.headers.get("content-type", "") or answer.status_code not in (401, 402, 403):
         return Verdict(is_accepted=None, message=f"The upstream answered {answer.status_code}; that says nothing yet.")
-    return Verdict(is_accepted=False, message=f"The upstream refuses this login ({answer.status_code}): {said}")
+    words = f"The upstream refuses this login ({answer.status_code}): {said}"
+    return Verdict(is_accepted=False, message=words, is_deactivated="deactivated" in answer.text[:2000].lower())

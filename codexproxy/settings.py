@@ -72,6 +72,8 @@ TEMPLATES = [
     },
 ]
 
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5_000_000  # a pasted import of a thousand accounts; protocol routes have their own limit
+
 # ---- Data ----------------------------------------------------------------------------------------------------------
 DATABASES = {"default": database(str(DATA_DIR / "codexproxy.sqlite3"))}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":

@@ -161,3 +161,17 @@ def _median_ttfb(window: UsageRecordQuerySet) -> tuple[int | None, dict[int, int
         if hour_place == (hour_count + 1) // 2 and ttfb_ms is not None:
             by_hour[row_hour] = ttfb_ms
     return median, by_hour
+
+
+def usage_by_account() -> dict[str, dict[str, int]]:
+    """Return the tokens of each account, as far as records go back. One query over all of them; for lists only."""
+    rows = UsageRecord.objects.filter(account__isnull=False).values("account_id").order_by()
+    found = rows.annotate(input=Sum("input_tokens"), output=Sum("output_tokens"), cached=Sum("cached_tokens"))
+    return {
+        row["account_id"]: {
+            "input_tokens": row["input"] or 0,
+            "output_tokens": row["output"] or 0,
+            "cached_tokens": row["cached"] or 0,
+        }
+        for row in found
+    }

@@ -15,6 +15,7 @@ from accounts.services.logins import (
     ImportReport,
     account_add,
     account_import,
+    check_login,
 )
 from accounts.services.people import (
     IssuedKey,
@@ -72,6 +73,7 @@ __all__ = [
     "browser_login_finish",
     "browser_login_start",
     "bump_snapshot",
+    "check_login",
     "device_login_poll",
     "device_login_start",
     "get_login",

@@ -82,7 +82,7 @@ def account_add(*, entry: ImportEntry, actor: str, send: Send | None = None) -> 
         if owner is not None:
             return AddedAccount(account=owner, is_new=False)
         entry = _exchange(entry, send)
-    facts = _checked_facts(entry)
+    facts = check_login(entry)
     try:
         return _store(entry, facts, actor)
     except IntegrityError:  # the same login was added by someone else a moment ago: now there is a row to update
@@ -147,7 +147,8 @@ def _sole_use_of(refresh_token: Secret) -> Iterator[None]:
         claim.delete()
 
 
-def _checked_facts(entry: ImportEntry) -> TokenFacts:
+def check_login(entry: ImportEntry) -> TokenFacts:
+    """Return what the tokens of an entry say. Raises: AccountsError when they cannot work."""
     token = entry.access_token.reveal() if entry.access_token else ""
     if decode_claims(token) is None:
         raise AccountsError("This is not a ChatGPT access token: it does not have the form of one (three parts).")

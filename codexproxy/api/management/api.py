@@ -1,0 +1,25 @@
+"""The operators' JSON API: one router per area, mounted at the root because its paths are (spec/operations.md §13).
+
+Its own description is at `/api/docs` and `/api/openapi.json`, for people of the dashboard. Protocol routes are not here
+(`api/wire.py`); they never reach Django.
+"""
+
+from __future__ import annotations
+
+from django.contrib.admin.views.decorators import staff_member_required
+from ninja import NinjaAPI
+
+from codexproxy.api.management import accounts, login
+from codexproxy.api.management.errors import install
+
+api = NinjaAPI(
+    title="Codex Proxy management",
+    version="1",
+    urls_namespace="management",
+    docs_url="/api/docs",
+    openapi_url="/api/openapi.json",
+    docs_decorator=staff_member_required,
+)
+install(api)
+api.add_router("/auth/accounts", accounts.router)
+api.add_router("/auth", login.router)
