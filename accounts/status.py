@@ -6,8 +6,6 @@ Never asks the database; give it a row and the time. What a state is, is decided
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
-
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -86,26 +84,3 @@ def duration_words(span: timedelta) -> str:
     if hours:
         return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
     return _("%(minutes)d min") % {"minutes": minutes}
-
-
-def quota_words(quota: Any) -> str:
-    """Return the plan's windows as last reported: "5 h: 78 % left · 7 d: 51 % left"; empty when unknown."""
-    try:
-        windows = [window for window in quota["windows"]["codex"].values() if isinstance(window, dict)]
-    except (KeyError, TypeError, AttributeError):
-        return ""
-    parts = []
-    for window in windows:
-        used, minutes = window.get("used_percent"), window.get("window_minutes")
-        if isinstance(used, int | float):
-            left = max(0, round(100 - used))
-            parts.append(_("%(window)s: %(left)d %% left") % {"window": _window_name(minutes), "left": left})
-    return " · ".join(parts)
-
-
-def _window_name(minutes: Any) -> str:
-    if not isinstance(minutes, int | float) or minutes <= 0:
-        return _("window")
-    if minutes >= 1440:
-        return _("%(days)d d") % {"days": round(minutes / 1440)}
-    return _("%(hours)d h") % {"hours": max(1, round(minutes / 60))}

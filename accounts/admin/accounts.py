@@ -1,8 +1,11 @@
-"""Upstream accounts: state in words, pause, resume, refresh, and adding by pasting. No token is ever shown."""
+"""The pool: every account with its state in words, what can be done about it, and its own page. No token is ever shown.
+
+Adding is in `adding.py`, handing out in `exporting.py`. What changes something is a POST with a CSRF token.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -10,32 +13,32 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
-from msgspec.structs import replace
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from accounts import quota, refresh, services
-from accounts.admin.filters import AccountStateFilter
-from accounts.admin.forms import AccountForm, PasteForm
+from accounts import checking, quota, services
+from accounts.admin import adding
+from accounts.admin.exporting import export_page
+from accounts.admin.filters import STATES, AccountStateFilter
+from accounts.admin.forms import AccountForm
 from accounts.admin.quota_actions import ask_for_limits, spend_reset
 from accounts.lifecycle import Kind
-from accounts.models import Account, AccountStatus
+from accounts.models import Account, AccountStatus, AuditEntry
 from accounts.quota_words import bars
 from accounts.status import describe, duration_words
-from providers.oauth.client import OAuthClient
 
-_COLORS: Mapping[Kind, str] = MappingProxyType(
+COLORS: Mapping[Kind, str] = MappingProxyType(
     {
         "ready": "success",
         "cooling": "info",
@@ -46,42 +49,29 @@ _COLORS: Mapping[Kind, str] = MappingProxyType(
         "disabled": "danger",
     }
 )
-
-MAX_REFRESHED_AT_ONCE = 10
-"""A page waits for each of them; more are left to the schedule."""
+MAX_CHECKED_AT_ONCE = 10
+"""A page waits for each of them; more are left to the command line and the schedule."""
+AUDIT_SHOWN = 8
+_HERE = "admin/accounts/account"
 
 
 @admin.register(Account)
 class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """The pool, row by row."""
 
-    list_display = ("name", "state", "plan", "quota_left", "request_count", "used")
+    list_display = ("name", "state", "plan", "quota_left", "request_count", "used", "buttons")
     list_display_links = ("name",)
     list_filter = (AccountStateFilter, "plan")
     search_fields = ("label", "email", "id", "chatgpt_account_id", "chatgpt_user_id")
     ordering = ("label", "email", "id")
+    list_per_page = 50
+    list_before_template = f"{_HERE}/pool.html"
+    change_form_outer_before_template = f"{_HERE}/detail.html"
     form = AccountForm
-    fields = (
-        "label",
-        "max_concurrency",
-        "pools",
-        "state",
-        "email",
-        "plan",
-        "request_count",
-        "last_used_at",
-        "token_expires_at",
-        "can_renew",
-        "last_refreshed_at",
-        "status_changed_at",
-        "chatgpt_account_id",
-        "chatgpt_user_id",
-        "id",
-        "created_at",
-    )
-    readonly_fields = fields[3:]
-    actions = ("refresh_now", ask_for_limits, spend_reset, "pause", "resume")
-    change_form_outer_after_template = "admin/accounts/account/quota_panel_of.html"
+    fields = ("label", "max_concurrency", "pools")
+    actions = ("check", ask_for_limits, spend_reset, "pause", "resume", "export")
+
+    # ---- columns -----------------------------------------------------------------------------------------------
 
     @display(description=_("account"), ordering="label", header=True)  # type: ignore[untyped-decorator]
     def name(self, obj: Account) -> tuple[str, str]:
@@ -92,16 +82,15 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def state(self, obj: Account) -> SafeString:
         """Say what, why and until when."""
         found = describe(obj, timezone.now())
-        context = {"state": found, "type": _COLORS[found.kind]}
-        return render_to_string("admin/accounts/account/state.html", context)
+        return render_to_string(f"{_HERE}/state.html", {"state": found, "type": COLORS[found.kind]})
 
-    @admin.display(description=_("quota"))
+    @admin.display(description=_("quota left"))
     def quota_left(self, obj: Account) -> SafeString:
         """Draw what the upstream last reported."""
         plan = [bar for bar in bars(quota.load(obj.quota), timezone.now().timestamp()) if not bar.bucket]
         if not plan:
-            return format_html("{}", _("not reported yet"))
-        return render_to_string("admin/accounts/account/quota_bars.html", {"bars": plan})
+            return format_html('<span class="cpx-muted whitespace-nowrap">{}</span>', _("not reported yet"))
+        return render_to_string(f"{_HERE}/quota_bars.html", {"bars": plan})
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def used(self, obj: Account) -> SafeString:
@@ -111,66 +100,143 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         words = _("%(span)s ago") % {"span": duration_words(timezone.now() - obj.last_used_at)}
         return format_html('<span class="whitespace-nowrap" title="{}">{}</span>', obj.last_used_at, words)
 
-    @admin.display(description=_("renews itself"), boolean=True)
-    def can_renew(self, obj: Account) -> bool:
-        """Tell whether there is a refresh token."""
-        return bool(obj.refresh_token)
+    @admin.display(description=_("actions"))
+    def buttons(self, obj: Account) -> SafeString:
+        """Offer what can be done; the buttons send the list's own form elsewhere."""
+        return render_to_string(f"{_HERE}/buttons.html", {"row": obj, "state": describe(obj, timezone.now())})
 
-    @admin.action(description=_("Refresh tokens now"), permissions=["change"])
-    def refresh_now(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
-        """Renew the tokens of the chosen accounts, and say what came of each."""
-        with OAuthClient() as send:
-            for row in queryset[:MAX_REFRESHED_AT_ONCE]:
-                result = refresh.refresh_account(row.pk, http_send=send, owner=refresh.lease_owner(), reason="manual")
-                level = messages.SUCCESS if result.outcome in ("refreshed", "adopted") else messages.WARNING
-                self.message_user(request, f"{row}: {result.message}", level)
+    # ---- on several --------------------------------------------------------------------------------------------
+
+    @admin.action(description=_("Check the log-ins (renews their tokens)"), permissions=["change"])
+    def check(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """Ask the log-in server about each, and say what it said."""
+        ids = list(queryset.values_list("pk", flat=True)[:MAX_CHECKED_AT_ONCE])
+        for found in checking.accounts_check(ids=ids, stagger_s=0.5):
+            name = str(queryset.filter(pk=found.account_id).first() or found.account_id)
+            self._tell(request, name, found)
 
     @admin.action(description=_("Pause"), permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """Give the chosen accounts no new requests; those that run go on."""
-        self._switch(request, queryset, "paused")
+        self._switch(request, list(queryset.values_list("pk", flat=True)), "paused")
 
     @admin.action(description=_("Resume"), permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """Use the chosen accounts again, whatever stopped them."""
-        self._switch(request, queryset, "resumed")
+        self._switch(request, list(queryset.values_list("pk", flat=True)), "resumed")
 
-    def _switch(self, request: HttpRequest, queryset: QuerySet[Account], event: Literal["paused", "resumed"]) -> None:
-        ids = list(queryset.values_list("pk", flat=True))
+    @admin.action(description=_("Export with tokens …"), permissions=["export"])
+    def export(self, request: HttpRequest, queryset: QuerySet[Account]) -> HttpResponse:
+        """Go to the page that asks for the password."""
+        ids = ",".join(queryset.values_list("pk", flat=True))
+        return HttpResponseRedirect(f"{reverse('admin:accounts_account_export')}?ids={ids}")
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        """Tell who may hand tokens out."""
+        return bool(request.user.has_perm("accounts.export_account"))
+
+    def _switch(self, request: HttpRequest, ids: list[str], event: Literal["paused", "resumed"]) -> None:
         services.accounts_switch(ids=ids, event=event, actor=request.user.get_username())
         status = AccountStatus.PAUSED if event == "paused" else AccountStatus.ACTIVE
         words = ngettext("%(count)d account: %(status)s.", "%(count)d accounts: %(status)s.", len(ids))
         self.message_user(request, words % {"count": len(ids), "status": status.label}, messages.SUCCESS)
 
+    def _tell(self, request: HttpRequest, name: str, found: checking.CheckResult) -> None:
+        level = messages.SUCCESS if found.result == "alive" else messages.WARNING
+        self.message_user(request, f"{name}: {found.message}", level)
+
+    # ---- pages -------------------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages of log-ins, of the export, and the buttons of one account."""
+
+        def page(view: Callable[..., HttpResponse], permission: str) -> Callable[..., HttpResponse]:
+            def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+                if not request.user.has_perm(f"accounts.{permission}_account"):
+                    raise PermissionDenied
+                return view(request, *args, **kwargs)
+
+            return self.admin_site.admin_view(guarded)
+
+        return [
+            path("add/login/<str:login_id>/", page(self._login_view, "add"), name="accounts_account_login"),
+            path(
+                "add/login/<str:login_id>/state/",
+                page(adding.login_state, "add"),
+                name="accounts_account_login_state",
+            ),
+            path("export/", page(self._export_view, "export"), name="accounts_account_export"),
+            path("<str:account_id>/do/", page(self._do_view, "change"), name="accounts_account_do"),
+            *super().get_urls(),
+        ]
+
     @method_decorator(sensitive_post_parameters("text"))
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Add accounts from pasted text."""
+        """Add accounts, in one of three ways."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = PasteForm(request.POST or None)
-        if request.method == "POST" and form.is_valid():
-            return self._import(request, form)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Add accounts"),
-            "opts": self.opts,
-            "form": form,
-        }
-        return TemplateResponse(request, "admin/accounts/account/paste.html", context)
+        return adding.add_page(self, request)
 
-    def _import(self, request: HttpRequest, form: PasteForm) -> HttpResponse:
-        document, label = form.cleaned_data["text"], form.cleaned_data["label"]
-        if label and len(document.entries) == 1:
-            document = replace(document, entries=(replace(document.entries[0], label=label),))
-        with OAuthClient() as send:
-            report = services.account_import(document=document, actor=request.user.get_username(), send=send)
-        if report.added or report.updated:
-            words = _("Added: %(added)d. Updated: %(updated)d.")
-            counts = {"added": len(report.added), "updated": len(report.updated)}
-            self.message_user(request, words % counts, messages.SUCCESS)
-        for error in report.errors[:20]:
-            self.message_user(request, error, messages.ERROR)
-        return HttpResponseRedirect(reverse(f"{self.admin_site.name}:accounts_account_changelist"))
+    @method_decorator(sensitive_post_parameters("callback_url"))
+    def _login_view(self, request: HttpRequest, login_id: str) -> HttpResponse:
+        return adding.login_page(self, request, login_id)
+
+    @method_decorator(sensitive_post_parameters("password"))
+    def _export_view(self, request: HttpRequest) -> HttpResponse:
+        return export_page(self, request)
+
+    def _do_view(self, request: HttpRequest, account_id: str) -> HttpResponse:
+        """Do what a button says, and go back to where it stood. Raises: Http404."""
+        row = Account.objects.filter(pk=account_id).first()
+        if row is None or request.method != "POST":
+            raise Http404
+        verb = request.POST.get("do", "")
+        if verb == "refresh":
+            self._tell(request, str(row), checking.account_check(row))
+        elif verb == "ask":
+            ask_for_limits(self, request, Account.objects.filter(pk=row.pk))
+        elif verb in ("pause", "resume"):
+            self._switch(request, [row.pk], "paused" if verb == "pause" else "resumed")
+        else:
+            raise Http404
+        back = request.headers.get("referer", "")
+        is_ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+        return HttpResponseRedirect(back if is_ours else reverse("admin:accounts_account_change", args=[row.pk]))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show how many accounts are in which state above the list."""
+        now = timezone.now()
+        chips = [
+            {"name": name, "title": words, "count": apply(Account.objects.all(), now).count()}
+            for name, (words, apply) in STATES.items()
+        ]
+        context = {
+            "chips": [chip for chip in chips if chip["count"]],
+            "chosen_state": request.GET.get("state", ""),
+            "may_export": self.has_export_permission(request),
+            **(extra_context or {}),
+        }
+        return super().changelist_view(request, context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the whole account above the little that can be edited."""
+        now = timezone.now()
+        row = Account.objects.filter(pk=object_id).first()
+        context: dict[str, Any] = {**(extra_context or {})}
+        if row is not None:
+            state = describe(row, now)
+            context |= {
+                "row": row,
+                "state": state,
+                "state_type": COLORS[state.kind],
+                "now": now,
+                "audit": AuditEntry.objects.filter(target=row.pk).order_by("-at", "-id")[:AUDIT_SHOWN],
+            }
+        return super().change_view(request, object_id, form_url, context)
+
+    # ---- writing -----------------------------------------------------------------------------------------------
 
     def save_model(self, request: HttpRequest, obj: Account, form: ModelForm[Account], change: bool) -> None:  # noqa: FBT001
         """Change through the service."""
@@ -187,6 +253,5 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         services.accounts_remove(ids=[obj.pk], actor=request.user.get_username())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
-        """Remove through the service, one by one."""
-        for row in queryset:
-            self.delete_model(request, row)
+        """Remove through the service."""
+        services.accounts_remove(ids=list(queryset.values_list("pk", flat=True)), actor=request.user.get_username())

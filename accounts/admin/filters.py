@@ -18,7 +18,7 @@ from accounts.models import Account, AccountQuerySet, AccountStatus, ApiKey
 
 EXPIRING_WITHIN = timedelta(days=7)
 
-_STATES: Mapping[str, tuple[Promise, Callable[[AccountQuerySet, datetime], QuerySet[Account]]]] = MappingProxyType(
+STATES: Mapping[str, tuple[Promise, Callable[[AccountQuerySet, datetime], QuerySet[Account]]]] = MappingProxyType(
     {
         "ready": (_("Ready"), AccountQuerySet.ready),
         "cooling": (_("Cooling down"), AccountQuerySet.cooling),
@@ -39,11 +39,11 @@ class AccountStateFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         """Return the states."""
-        return [(name, words) for name, (words, _apply) in _STATES.items()]
+        return [(name, words) for name, (words, _apply) in STATES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Account]) -> QuerySet[Account]:
         """Keep the accounts of the chosen state."""
-        chosen = _STATES.get(self.value() or "")
+        chosen = STATES.get(self.value() or "")
         if chosen is None or not isinstance(queryset, AccountQuerySet):
             return queryset
         return chosen[1](queryset, timezone.now())

@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
-from accounts.importing import MAX_LABEL_CHARS, ImportDocument, parse_import
+from accounts.importing import MAX_CHARS, MAX_LABEL_CHARS, parse_import
 from accounts.models import Account, ApiKey
 from accounts.services import AccountsError
 from accounts.services.pools import pool_labels
+from providers.oauth.codex import MAX_CALLBACK_CHARS, REDIRECT_URI
 
 if TYPE_CHECKING:
     _ApiKeyModelForm = forms.ModelForm[ApiKey]
     _AccountModelForm = forms.ModelForm[Account]
 else:  # Django's own class takes no type argument
     _ApiKeyModelForm = _AccountModelForm = forms.ModelForm
-
-MAX_PASTE_CHARS = 4_000_000
 
 
 class SecretTextarea(UnfoldAdminTextareaWidget):  # type: ignore[misc]  # unfold ships no types
@@ -31,32 +36,91 @@ class SecretTextarea(UnfoldAdminTextareaWidget):  # type: ignore[misc]  # unfold
         return None
 
 
-class PasteForm(forms.Form):
-    """Logins as text, in any format that `importing.py` reads. The text is never shown again."""
-
-    text = forms.CharField(
-        label=_("Tokens or file content"),
-        max_length=MAX_PASTE_CHARS,
-        widget=SecretTextarea(attrs={"rows": 10, "autocomplete": "off", "spellcheck": "false"}),
-        help_text=_(
-            "An access token, a refresh token (rt_…), the content of ~/.codex/auth.json, or an export of this or "
-            "another gateway. One token per line adds several accounts. A refresh token alone is exchanged at once."
-        ),
-    )
-    label = forms.CharField(
+def _label_field() -> forms.CharField:
+    return forms.CharField(
         label=_("Label"),
         max_length=MAX_LABEL_CHARS,
         required=False,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=_("A name for the account, if you add only one."),
+        widget=UnfoldAdminTextInputWidget({"autocomplete": "off"}),
+        help_text=_("A name for the account; without one, its e-mail is shown."),
     )
 
-    def clean_text(self) -> ImportDocument:
-        """Return the parsed document; refuse a text without any login in it."""
-        document = parse_import(self.cleaned_data["text"])
+
+class LabelForm(forms.Form):
+    """What a log-in needs to know before it begins: nothing but a name."""
+
+    label = _label_field()
+
+
+class CallbackForm(forms.Form):
+    """The address the browser was sent back to. It holds a code, so it is never shown again."""
+
+    callback_url = forms.CharField(
+        label=_("Address of the last page"),
+        max_length=MAX_CALLBACK_CHARS,
+        widget=SecretTextarea(
+            attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false", "placeholder": f"{REDIRECT_URI}?code=…"}
+        ),
+    )
+
+
+class PasteForm(forms.Form):
+    """Logins as text or as a file, in any format that `importing.py` reads. The text is never shown again."""
+
+    text = forms.CharField(
+        label=_("Tokens or file content"),
+        required=False,
+        max_length=MAX_CHARS,
+        widget=SecretTextarea(attrs={"rows": 8, "autocomplete": "off", "spellcheck": "false"}),
+        help_text=_("One token per line adds several accounts. A refresh token alone is exchanged at once."),
+    )
+    file = forms.FileField(
+        label=_("Or a file"),
+        required=False,
+        max_length=255,
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".json,.jsonl,.txt,application/json,text/plain"}),
+        help_text=_("auth.json of the Codex CLI (in ~/.codex), or an export of this or another gateway."),
+    )
+    label = _label_field()
+
+    def clean(self) -> dict[str, Any]:
+        """Add `document`, the parsed logins; refuse what holds none."""
+        cleaned = super().clean() or {}
+        upload = cleaned.get("file")
+        text = cleaned.get("text") or ""
+        if upload is not None:
+            text = upload.read(MAX_CHARS * 4).decode("utf-8-sig", "replace")
+        if not text.strip():
+            raise forms.ValidationError(_("Paste something, or choose a file."))
+        document = parse_import(text)
         if not document.entries:
             raise forms.ValidationError([str(problem) for problem in document.problems])
-        return document
+        cleaned["document"] = document
+        return cleaned
+
+
+class ExportForm(forms.Form):
+    """In which shape, and the password again: the file holds live tokens."""
+
+    format = forms.ChoiceField(
+        label=_("Format"),
+        choices=[
+            ("full", _("Full: everything, for another Codex Proxy")),
+            ("minimal", _("Minimal: refresh tokens and labels only")),
+            ("cockpit_tools", _("Cockpit Tools: a list of Codex logins")),
+            ("cpa", _("CLI Proxy API: Codex logins, a bare object for one")),
+            ("sub2api", _("Sub2API: accounts of its own kind")),
+        ],
+        initial="full",
+        widget=UnfoldAdminRadioSelectWidget(),
+    )
+    password = forms.CharField(
+        label=_("Your password"),
+        max_length=1000,
+        strip=False,
+        widget=UnfoldAdminPasswordWidget({"autocomplete": "current-password"}),
+        help_text=_("Whoever has the file can use the accounts, so this asks again who you are."),
+    )
 
 
 class LinesField(forms.CharField):
