@@ -271,3 +271,26 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}".strip()
+
+    @property
+    def words(self) -> str:
+        """Return what happened in words; an action without any is its own name."""
+        return str(AUDIT_WORDS.get(self.action, self.action))
+
+
+AUDIT_WORDS = {
+    "account.active": _("Active"),
+    "account.added": _("Added"),
+    "account.banned": _("Banned"),
+    "account.disabled": _("Disabled by the gateway"),
+    "account.edited": _("Edited"),
+    "account.needs_login": _("Needs log-in"),
+    "account.refresh_interrupted": _("A renewal was interrupted"),
+    "account.refresh_uncertain": _("A renewal had no answer"),
+    "account.removed": _("Removed"),
+    "account.status": _("Paused or resumed"),
+    "account.unpaid": _("Payment needed"),
+    "account.updated": _("Logged in again"),
+    "account.usage_reset": _("Counters reset"),
+}
+"""What the log calls things, for people; the log itself keeps the names."""

@@ -75,12 +75,10 @@ def _state(kind: Kind, reason: str = "", until: str = "") -> AccountState:
 
 
 def duration_words(span: timedelta) -> str:
-    """Return a duration as people say it, in its two largest units: "42 min", "3 h 10 min", "2 d 4 h"."""
+    """Return a duration as people say it, in its two largest units, without zeros: "42 min", "3 h 10 min", "2 d"."""
     minutes = max(1, round(span.total_seconds() / 60))
     days, minutes = divmod(minutes, 1440)
     hours, minutes = divmod(minutes, 60)
-    if days:
-        return _("%(days)d d %(hours)d h") % {"days": days, "hours": hours}
-    if hours:
-        return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
-    return _("%(minutes)d min") % {"minutes": minutes}
+    units = ((days, _("%(n)d d")), (hours, _("%(n)d h")), (minutes, _("%(n)d min")))
+    first = next(position for position, (count, _words) in enumerate(units) if count)
+    return " ".join(words % {"n": count} for count, words in units[first : first + 2] if count)

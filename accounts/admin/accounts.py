@@ -59,7 +59,7 @@ _HERE = "admin/accounts/account"
 class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """The pool, row by row."""
 
-    list_display = ("name", "state", "plan", "quota_left", "request_count", "used", "buttons")
+    list_display = ("name", "state", "plan", "quota_left", "requests", "used", "buttons")
     list_display_links = ("name",)
     list_filter = (AccountStateFilter, "plan")
     search_fields = ("label", "email", "id", "chatgpt_account_id", "chatgpt_user_id")
@@ -69,7 +69,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     change_form_outer_before_template = f"{_HERE}/detail.html"
     form = AccountForm
     fields = ("label", "max_concurrency", "pools")
-    actions = ("check", ask_for_limits, spend_reset, "pause", "resume", "export")
+    actions = ("check_logins", ask_for_limits, spend_reset, "pause", "resume", "export")
 
     # ---- columns -----------------------------------------------------------------------------------------------
 
@@ -92,6 +92,11 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             return format_html('<span class="cpx-muted whitespace-nowrap">{}</span>', _("not reported yet"))
         return render_to_string(f"{_HERE}/quota_bars.html", {"bars": plan})
 
+    @admin.display(description=_("requests"), ordering="request_count")
+    def requests(self, obj: Account) -> SafeString:
+        """Return how many, aligned."""
+        return format_html('<span class="cpx-number">{}</span>', obj.request_count)
+
     @admin.display(description=_("last used"), ordering="last_used_at")
     def used(self, obj: Account) -> SafeString:
         """Say how long ago; the moment itself on hover."""
@@ -108,7 +113,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     # ---- on several --------------------------------------------------------------------------------------------
 
     @admin.action(description=_("Check the log-ins (renews their tokens)"), permissions=["change"])
-    def check(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+    def check_logins(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         """Ask the log-in server about each, and say what it said."""
         ids = list(queryset.values_list("pk", flat=True)[:MAX_CHECKED_AT_ONCE])
         for found in checking.accounts_check(ids=ids, stagger_s=0.5):
@@ -224,7 +229,7 @@ class AccountAdmin(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         """Show the whole account above the little that can be edited."""
         now = timezone.now()
         row = Account.objects.filter(pk=object_id).first()
-        context: dict[str, Any] = {**(extra_context or {})}
+        context: dict[str, Any] = {"show_save_and_add_another": False, **(extra_context or {})}
         if row is not None:
             state = describe(row, now)
             context |= {

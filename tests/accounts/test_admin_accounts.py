@@ -173,10 +173,10 @@ def test_the_page_of_an_account_says_all_that_is_known(operator: Client) -> None
     text = words(operator.get(reverse("admin:accounts_account_change", args=[row.pk])))
     for expected in (
         "Cooling down 5-hour limit reached · 42 min",
-        "5 h 78 % full again in 1 h 0 min",
+        "5 h 78 % full again in 1 h",
         "7 d 5 %",
         "failed 2 times · next try in",
-        "account.status · operator",
+        "Paused or resumed · operator",
         row.chatgpt_user_id,
     ):
         assert expected in text, text
@@ -223,7 +223,7 @@ def test_several_are_checked_at_once(client: Client, settings: Any) -> None:
     with simulated_upstream(accounts=[{}, {"state": "invalidated"}]) as sim:
         settings.OPENAI_AUTH_URL = sim.origin
         rows = [AccountFactory(label=f"a{n}", refresh_token=one.refresh_token) for n, one in enumerate(sim.accounts)]
-        form = {"action": "check", "_selected_action": [row.pk for row in rows]}
+        form = {"action": "check_logins", "_selected_action": [row.pk for row in rows]}
         text = words(client.post("/admin/accounts/account/", form, follow=True))
     assert "a0: The tokens were refreshed." in text
     assert "a1: The session was ended; log in again." in text

@@ -6,88 +6,17 @@ Skipped, loudly, only where there is no browser to drive.
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from codexproxy.dashboard.setup import SetupToken
 from tests.dashboard import seeding
+from tests.dashboard.browsing import BROWSER_MARKS, log_in
 
-CHROMIUM = shutil.which("chromium")
-SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(180),
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: install the package `chromium`"),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def browser() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as driver:
-        # Playwright's loop runs in this thread as long as the browser; Django would take that for async code.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        launched = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(browser: Browser, live_server) -> Iterator[Page]:
-    """A page whose console must stay clean and which may load nothing from elsewhere."""
-    context = browser.new_context(base_url=live_server.url, viewport={"width": 1360, "height": 900})
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on(
-        "request", lambda request: complaints.append(request.url) if _is_elsewhere(request.url, live_server) else None
-    )
-    yield opened
-    context.close()
-    assert complaints == []
-
-
-def _is_elsewhere(url: str, live_server) -> bool:
-    return not url.startswith((live_server.url, "data:", "blob:"))
-
-
-@pytest.fixture
-def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
-    """Take a picture of a page, when pictures are asked for."""
-    is_updating = request.config.getoption("--update-screenshots")
-
-    def take(page: Page, name: str) -> None:
-        if is_updating:
-            SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-            page.evaluate("document.fonts.ready")
-            page.screenshot(path=SCREENSHOTS / f"{name}.png")
-
-    return take
-
-
-def log_in(page: Page) -> None:
-    page.goto("/admin/")
-    page.fill("input[name=username]", "operator")
-    page.fill("input[name=password]", seeding.PASSWORD)
-    page.click("button[type=submit]")
-    page.wait_for_selector(".cpx-figures")
+pytestmark = BROWSER_MARKS
 
 
 def test_the_first_operator_sets_up_by_the_link_and_lands_on_an_overview_that_teaches(page: Page, shoot) -> None:
