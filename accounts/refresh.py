@@ -14,12 +14,13 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Literal
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from msgspec import Struct
@@ -40,6 +41,8 @@ LEASE = timedelta(seconds=120)
 """Longer than any answer can take (`providers/oauth/client.py`), so that a lease only lapses with its process."""
 CONFIRMATIONS = 2
 """Refusals in a row before the status changes: healthy accounts have seen one stray `invalid_grant` (§15.4)."""
+REFRESHES_AT_ONCE = 2
+"""Many accounts that expire together must not look like an attack (§15.5)."""
 
 Reason = Literal["due", "rejected", "manual"]
 """Why: the schedule; the upstream no longer takes the access token; a person asked (one refusal is enough then)."""
@@ -96,6 +99,21 @@ def refresh_account(
         return _spend(row, http_send=http_send, owner=owner, now=now, reason=reason)
     finally:
         Account.objects.filter(pk=account_id, lease_owner=owner).update(lease_owner="", lease_until=None)
+
+
+def refresh_accounts(
+    ids: Sequence[str], *, http_send: Send, concurrency: int = REFRESHES_AT_ONCE
+) -> list[RefreshResult]:
+    """Renew what is due, a few at a time and in order; one that fails does not stop the rest."""
+
+    def work(account_id: str) -> RefreshResult:
+        try:
+            return refresh_account(account_id, http_send=http_send, owner=lease_owner())
+        finally:
+            connection.close()  # this thread's own
+
+    with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="refresh") as threads:
+        return list(threads.map(work, ids))
 
 
 INTERRUPTED = (

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from accounts import importing
 from accounts.importing import ImportDocument, parse_import
 from accounts.tokens import read_tokens
 from tests.factories import AUTH_CLAIM, PROFILE_CLAIM, access_jwt, jwt
@@ -142,3 +143,16 @@ def test_it_reads_identity_from_the_id_token_first_and_expiry_from_the_access_to
 def test_it_reads_nothing_from_a_token_that_says_nothing(token: str) -> None:
     facts = read_tokens(token)
     assert (facts.account_id, facts.expires_at) == ("", None)
+
+
+def test_it_reads_no_more_than_its_bounds_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "MAX_ENTRIES", 3)
+    monkeypatch.setattr(importing, "MAX_PROBLEMS", 2)
+    many = parse_import("\n".join(f"rt_{number}" for number in range(9)))
+    assert (len(many.entries), [str(one) for one in many.problems]) == (
+        3,
+        ["the rest: There is more in it than is read at once; import it in parts."],
+    )
+    assert len(parse_import("\n".join(["nonsense here"] * 9)).problems) == 3
+    monkeypatch.setattr(importing, "MAX_CHARS", 10)
+    assert "longer than" in str(parse_import("rt_" + "x" * 20).problems[0])

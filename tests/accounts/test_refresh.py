@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -267,6 +269,7 @@ def test_it_spreads_refreshes_within_fifteen_percent_of_the_margin() -> None:
     assert 330 < max(margins) <= 345
 
 
+@pytest.mark.django_db(transaction=True)
 def test_it_runs_as_a_task(row: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     Account.objects.update(token_expires_at=timezone.now())
     server = AuthServer(ok(access_token=NEW_ACCESS, refresh_token="rt_second"))
@@ -281,6 +284,28 @@ def test_it_runs_as_a_task(row: Account, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tasks, "OAuthClient", Client)
     tasks.refresh_due_tokens()
     assert server.sent == ["rt_first"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_renews_no_more_than_two_at_a_time_and_goes_on_after_a_failure() -> None:
+    rows = [AccountFactory(refresh_token=f"rt_{number}") for number in range(6)]
+    lock, running, most = threading.Lock(), [], []
+
+    def send(request: OAuthRequest) -> OAuthResponse:
+        spent = json.loads(request.body)["refresh_token"]
+        with lock:
+            running.append(spent)
+            most.append(len(running))
+        time.sleep(0.02)
+        with lock:
+            running.remove(spent)
+        if spent == "rt_2":
+            raise NotSent("refused")
+        return ok(access_token=access_jwt(serial=int(spent[3:]) + 50), refresh_token=f"{spent}_next")
+
+    results = refresh.refresh_accounts([row.pk for row in rows], http_send=send)
+    assert [result.outcome for result in results] == ["refreshed", "refreshed", "failed", *["refreshed"] * 3]
+    assert max(most) == 2
 
 
 RACE = """
