@@ -95,18 +95,18 @@ def get_api_key(reference: str) -> ApiKey | None:
     return named[0] if len(named) == 1 else None
 
 
-def refresh_margin_s(account_id: str) -> float:
+def refresh_margin_s(account_id: str, margin_s: float = REFRESH_MARGIN_S) -> float:
     """Return how long before its expiry a token is refreshed: 300 s ± 15 %, fixed per account.
 
     Spread, so that accounts that were added together are not refreshed together (spec/operations.md §3).
     """
     share = int.from_bytes(hashlib.sha256(account_id.encode()).digest()[:4], "big") / 2**32
-    return REFRESH_MARGIN_S * (1 + REFRESH_MARGIN_JITTER * (2 * share - 1))
+    return margin_s * (1 + REFRESH_MARGIN_JITTER * (2 * share - 1))
 
 
-def list_accounts_due(now: datetime, limit: int = 50) -> list[str]:
+def list_accounts_due(now: datetime, limit: int = 50, margin_s: float = REFRESH_MARGIN_S) -> list[str]:
     """Return the ids of accounts whose token should be refreshed now, the most urgent first."""
-    horizon = now + timedelta(seconds=REFRESH_MARGIN_S * (1 + REFRESH_MARGIN_JITTER))
+    horizon = now + timedelta(seconds=margin_s * (1 + REFRESH_MARGIN_JITTER))
     old = now - UNKNOWN_EXPIRY_AGE
     unknown = Q(token_expires_at__isnull=True) & (Q(last_refreshed_at__isnull=True) | Q(last_refreshed_at__lt=old))
     rows = (
@@ -121,7 +121,7 @@ def list_accounts_due(now: datetime, limit: int = 50) -> list[str]:
     return [
         account_id
         for account_id, expires_at in rows
-        if expires_at is None or expires_at - timedelta(seconds=refresh_margin_s(account_id)) <= now
+        if expires_at is None or expires_at - timedelta(seconds=refresh_margin_s(account_id, margin_s)) <= now
     ]
 
 

@@ -6,6 +6,7 @@ Never asks the database; give it a row and the time. What a state is, is decided
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

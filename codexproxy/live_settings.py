@@ -18,7 +18,9 @@ from msgspec import Struct
 from accounts import audit, changes
 from accounts.keys import KEY_PREFIX
 from accounts.quota import WARNING_STEPS
+from accounts.refresh import REFRESHES_AT_ONCE
 from accounts.rotation import STRATEGIES
+from accounts.selectors import REFRESH_MARGIN_S
 from accounts.values import PoolRules
 from codexproxy.env import env
 from codexproxy.gateway.snapshot import GatewaySettings, OllamaBridgeSettings, SocketSettings
@@ -196,6 +198,9 @@ DEFINITIONS: Mapping[str, Definition] = {
     "anthropic.hide_empty_thinking": Definition(_boolean, False),  # noqa: FBT003
     "anthropic.hosted_web_search": Definition(_boolean, False),  # noqa: FBT003
     "api.timeout_seconds": Definition(_seconds, _DEFAULTS.idle_timeout_s),
+    "auth.refresh_enabled": Definition(_boolean, True),  # noqa: FBT003
+    "auth.refresh_margin_seconds": Definition(_count(0, 86_400), int(REFRESH_MARGIN_S)),
+    "auth.refresh_concurrency": Definition(_count(1, 20), REFRESHES_AT_ONCE),
     "auth.max_concurrent_per_account": Definition(_count(1, 10_000), _DEFAULTS.max_concurrent_per_account),
     "auth.request_interval_ms": Definition(_count(0, 60_000), round(_DEFAULTS.pool.pace_s * 1000)),
     "auth.rotation_strategy": Definition(_strategy, _DEFAULTS.pool.strategy),

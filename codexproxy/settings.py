@@ -143,7 +143,7 @@ CELERY_BEAT_SCHEDULER = (
     "codexproxy.serving.beat:SoleScheduler" if REDIS_URL else "django_celery_beat.schedulers:DatabaseScheduler"
 )
 CELERY_BEAT_SCHEDULE = {
-    "refresh-due-tokens": {"task": "accounts.refresh_due_tokens", "schedule": 60, "options": {"expires": 55}},
+    "refresh-due-tokens": {"task": "codexproxy.refresh_due_tokens", "schedule": 60, "options": {"expires": 55}},
     "check-quota": {"task": "codexproxy.check_quota", "schedule": 60, "options": {"expires": 55}},
     "sample-quota": {"task": "accounts.sample_quota", "schedule": 600, "options": {"expires": 590}},
     "prune-usage": {"task": "stats.prune", "schedule": 3600, "options": {"expires": 3500}},

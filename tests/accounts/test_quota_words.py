@@ -38,15 +38,15 @@ def known(now: float = NOW, *, short: float = 22, long: float = 49) -> Quota:
 
 def test_every_window_is_a_bar_the_plans_own_first() -> None:
     assert [bar.words for bar in bars(known(), NOW)] == [
-        "5 h · 78 % left · resets in 2 h 0 min", "7 d · 51 % left · resets in 2 d 2 h",
-        "Spark · 5 h · 15 % left · resets in 1 h 0 min",
+        "5 h · 78 % left · resets in 2 h", "7 d · 51 % left · resets in 2 d 2 h",
+        "Spark · 5 h · 15 % left · resets in 1 h",
     ]  # fmt: skip
     assert [bar.level for bar in bars(known(), NOW)] == ["good", "good", "low"]
 
 
 def test_a_locked_bucket_is_empty_until_the_lock_ends() -> None:
     locked = quota.lock(known(), "codex", NOW + 3 * HOUR, NOW)
-    assert bars(locked, NOW)[0].words == "5 h · 0 % left · opens again in 3 h 0 min"
+    assert bars(locked, NOW)[0].words == "5 h · 0 % left · opens again in 3 h"
 
 
 def test_a_window_that_is_over_is_drawn_full() -> None:
@@ -104,7 +104,7 @@ def test_t27_the_overview_warns_of_accounts_that_are_nearly_used_up(operator: Cl
     ]  # fmt: skip
     assert [(bar.window, bar.left_percent) for bar in found.windows] == [("5 h", 43), ("7 d", 35)]
     page = operator.get("/admin/").content.decode()
-    assert "5 h: 92 % used · resets in 2 h 0 min" in page and "critical" in page
+    assert "5 h: 92 % used · resets in 2 h" in page and "critical" in page
     setting_set("quota.warning_thresholds.primary", "95", actor="test")
     assert [w.window for w in pool_quota(timezone.now()).warnings] == ["secondary"]
 

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts import refresh, selectors, tasks
+from accounts import refresh, selectors
 from accounts.loader import load_accounts
 from accounts.models import Account, AccountStatus, AuditEntry
 from accounts.refresh import RefreshResult, backoff_s, refresh_account
+from codexproxy import live_settings, tasks
 from providers.contract import Secret
 from providers.oauth.contract import MaybeSent, NotSent, OAuthRequest, OAuthResponse
 from tests.factories import AccountFactory, access_jwt
@@ -282,8 +283,19 @@ def test_it_runs_as_a_task(row: Account, monkeypatch: pytest.MonkeyPatch) -> Non
             return None
 
     monkeypatch.setattr(tasks, "OAuthClient", Client)
+    live_settings.setting_set("auth.refresh_enabled", "false", actor="test")
+    tasks.refresh_due_tokens()
+    assert server.sent == [], "switched off"
+    live_settings.setting_set("auth.refresh_enabled", "true", actor="test")
     tasks.refresh_due_tokens()
     assert server.sent == ["rt_first"]
+
+
+def test_it_finds_what_is_due_by_the_margin_of_the_operator(db: None) -> None:
+    row = AccountFactory(token_expires_at=NOW + timedelta(seconds=900))
+    assert selectors.list_accounts_due(NOW) == []
+    assert selectors.list_accounts_due(NOW, margin_s=1200) == [row.pk]
+    assert selectors.list_accounts_due(NOW + timedelta(seconds=899), margin_s=0) == []
 
 
 @pytest.mark.django_db(transaction=True)

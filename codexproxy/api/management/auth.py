@@ -51,14 +51,15 @@ class AdminKey(AuthBase):
 
 
 class DashboardSession(AuthBase):
-    """Someone logged in to the dashboard who has the operation's permission."""
+    """Someone logged in to the dashboard who has the operation's permission; `reading` is the one that GET needs."""
 
     openapi_type = "apiKey"
     openapi_in = "cookie"
     openapi_name = "sessionid"
 
-    def __init__(self, permission: str) -> None:
+    def __init__(self, permission: str, reading: str = "") -> None:
         self.permission = permission
+        self.reading = reading or permission
         super().__init__()
 
     def __call__(self, request: HttpRequest) -> Operator | None:
@@ -66,7 +67,8 @@ class DashboardSession(AuthBase):
         user: Any = request.user
         if not isinstance(user, User) or not user.is_active:
             return None
-        if not user.is_staff or not user.has_perm(self.permission):
+        needed = self.reading if request.method == "GET" else self.permission
+        if not user.is_staff or not user.has_perm(needed):
             raise Refusal(403, "You are logged in, but may not do this; ask an administrator.")
         if check_csrf(request) is not None:
             raise Refusal(403, "The CSRF token is missing or wrong: send the csrftoken cookie as X-CSRFToken.")
@@ -83,9 +85,9 @@ class Anyone(AuthBase):
         return Operator("", is_key=False)
 
 
-def operators(permission: str) -> list[AuthBase]:
-    """Return the authentication of an operation: an admin key, or a session with `permission`."""
-    return [AdminKey(), DashboardSession(permission)]
+def operators(permission: str, *, reading: str = "") -> list[AuthBase]:
+    """Return the authentication of an operation, or of a whole router: an admin key, or a session with `permission`."""
+    return [AdminKey(), DashboardSession(permission, reading)]
 
 
 def operator_of(request: HttpRequest) -> Operator:
