@@ -173,8 +173,8 @@ def test_the_page_of_an_account_says_all_that_is_known(operator: Client) -> None
     text = words(operator.get(reverse("admin:accounts_account_change", args=[row.pk])))
     for expected in (
         "Cooling down 5-hour limit reached · 42 min",
-        "5 h 78 % full again in 1 h",
-        "7 d 5 %",
+        "5 h 78 % left resets in 1 h",
+        "7 d 5 % left",
         "failed 2 times · next try in",
         "Paused or resumed · operator",
         row.chatgpt_user_id,

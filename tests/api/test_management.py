@@ -48,15 +48,22 @@ SPEC_ROUTES = {
     ("POST", "/auth/accounts/{account_id}/refresh"),
     ("POST", "/auth/accounts/{account_id}/reset-usage"),
     ("PATCH", "/auth/accounts/{account_id}/label"),
+    ("GET", "/auth/accounts/{account_id}/quota"),
+    ("GET", "/auth/accounts/{account_id}/reset-credits"),
+    ("POST", "/auth/accounts/{account_id}/reset-credits/consume"),
+    ("GET", "/auth/accounts/{account_id}/cookies"),
+    ("POST", "/auth/accounts/{account_id}/cookies"),
+    ("DELETE", "/auth/accounts/{account_id}/cookies"),
+    ("GET", "/auth/quota/warnings"),
 }
 
 
 def operations() -> Iterator[tuple[str, str, Any]]:
-    for prefix, router in api._routers:
+    for router in api._get_bound_routers():
         for path, view in router.path_operations.items():
             for operation in view.operations:
                 for method in operation.methods:
-                    yield method, f"{prefix}{path}", operation
+                    yield method, f"{router.prefix}{path}", operation
 
 
 class Caller:
@@ -101,6 +108,11 @@ def test_every_route_names_its_authentication_and_only_three_are_open() -> None:
         assert all(isinstance(one, AdminKey | DashboardSession | Anyone) for one in callbacks), path
         found[method, path] = any(isinstance(one, Anyone) for one in callbacks)
     assert {route for route, is_open in found.items() if is_open} == OPEN
+
+
+def test_a_route_that_names_none_would_be_closed_all_the_same() -> None:
+    assert api.auth
+    assert all(isinstance(one, AdminKey | DashboardSession) for one in api.auth)
 
 
 def test_every_route_of_the_specification_is_there() -> None:
@@ -191,6 +203,26 @@ def test_the_list_has_the_common_shape_and_no_token(call: Caller) -> None:
     text = answer.content.decode()
     assert "eyJ" not in text
     assert "rt_" not in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fresh_list_asks_the_upstream_and_says_who_did_not_answer(call: Caller, settings: Any) -> None:
+    with simulated_upstream(accounts=[{}, {"state": "invalidated"}]) as sim:
+        settings.CODEX_BASE_URL = sim.codex_base_url
+        for one in sim.accounts:
+            AccountFactory(chatgpt_account_id=one.chatgpt_account_id, access_token=one.access_token)
+        AccountFactory(status=AccountStatus.PAUSED)
+        cached = call("GET", "/auth/accounts?quota=true").json()["accounts"]
+        fresh = call("GET", "/auth/accounts?quota=fresh").json()["accounts"]
+        assert len(sim.requests_to("usage")) == 2, "one for each active account"
+        live = call("GET", f"/auth/accounts/{fresh[0]['id']}/quota").json()
+        warnings = call("GET", "/auth/quota/warnings").json()
+    assert [one["quota"] for one in cached] == [None, None, None]
+    assert fresh[0]["quota"]["rate_limit"]["allowed"] is True
+    assert [bool(one["quotaError"]) for one in fresh] == [False, True, False]
+    assert live["quota"]["rate_limit"] == fresh[0]["quota"]["rate_limit"]
+    assert warnings["warnings"] == []
+    assert call("GET", "/auth/accounts/nope/quota").json()["error"]
 
 
 def test_the_status_counts_the_pool_and_hands_out_no_key(call: Caller) -> None:

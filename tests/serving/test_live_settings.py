@@ -73,6 +73,9 @@ CASES: list[tuple[str, str, Callable[[GatewaySettings], bool]]] = [
 
 
 OFF_THE_PATH = [
+    ("auth.refresh_concurrency", "4", 4),
+    ("auth.refresh_enabled", "off", False),
+    ("auth.refresh_margin_seconds", "60", 60),
     ("quota.refresh_interval_minutes", "15", 15),
     ("quota.concurrency", "3", 3),
     ("quota.warning_thresholds.primary", "[70, 95]", (70, 95)),

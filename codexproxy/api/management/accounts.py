@@ -13,13 +13,14 @@ from ninja import Router
 
 from accounts import checking, exporting, reauth, services
 from accounts.importing import ImportEntry, parse_import
-from accounts.models import Account
+from accounts.models import Account, AccountStatus
 from accounts.services import NotFound
 from accounts.verifying import verify_login
 from codexproxy.api.management import schemas
 from codexproxy.api.management.auth import operator_of, operators
 from codexproxy.api.management.errors import Refusal
 from codexproxy.api.management.login import start_login
+from codexproxy.api.management.quota import fresh_quota
 from providers.contract import Secret
 from providers.oauth.client import OAuthClient
 from stats.selectors import usage_by_account
@@ -34,11 +35,19 @@ Errors = {400: schemas.ErrorOut, 404: schemas.ErrorOut, 502: schemas.ErrorOut}
 
 
 @router.get("", auth=VIEW, response=schemas.AccountsOut)
-def list_accounts(request: HttpRequest) -> dict[str, Any]:
-    """List every account, oldest first."""
+def list_accounts(request: HttpRequest, quota: str = "") -> dict[str, Any]:
+    """List every account, oldest first, with its limits as last reported; `quota=fresh` asks the upstream for them."""
+    rows = list(Account.objects.order_by("created_at", "id"))
+    problems: dict[str, str] = {}
+    if quota == "fresh":
+        problems = fresh_quota([row for row in rows if row.status == AccountStatus.ACTIVE])
+        rows = list(Account.objects.order_by("created_at", "id"))
     now, usage = timezone.now(), usage_by_account()
-    rows = Account.objects.order_by("created_at", "id")
-    return {"accounts": [schemas.account_out(row, now, usage.get(row.pk)) for row in rows]}
+    return {
+        "accounts": [
+            schemas.account_out(row, now, usage.get(row.pk)) | {"quotaError": problems.get(row.pk)} for row in rows
+        ]
+    }
 
 
 @router.post("", auth=ADD, response={200: schemas.AddOut, **Errors})

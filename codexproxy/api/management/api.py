@@ -9,7 +9,8 @@ from __future__ import annotations
 from django.contrib.admin.views.decorators import staff_member_required
 from ninja import NinjaAPI
 
-from codexproxy.api.management import accounts, login
+from codexproxy.api.management import accounts, login, quota
+from codexproxy.api.management.auth import operators
 from codexproxy.api.management.errors import install
 
 api = NinjaAPI(
@@ -19,7 +20,9 @@ api = NinjaAPI(
     docs_url="/api/docs",
     openapi_url="/api/openapi.json",
     docs_decorator=staff_member_required,
+    auth=operators("accounts.change_account"),  # what a route gets that names none
 )
 install(api)
 api.add_router("/auth/accounts", accounts.router)
 api.add_router("/auth", login.router)
+api.add_router("/auth", quota.router, auth=operators("accounts.change_account", reading="accounts.view_account"))

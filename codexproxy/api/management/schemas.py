@@ -14,6 +14,7 @@ from accounts.importing import MAX_LABEL_CHARS
 from accounts.models import Account, AccountStatus, PendingLogin
 from accounts.selectors import iso
 from accounts.status import describe
+from codexproxy.api.management.quota import account_quota
 
 MAX_IDS = 1000
 _WIRE_STATUS: dict[str, str] = {
@@ -67,6 +68,8 @@ class AccountOut(Schema):
     hasRefreshToken: bool  # noqa: N815
     quota: dict[str, Any] | None
     quotaFetchedAt: str | None  # noqa: N815
+    quotaVerifyRequired: bool  # noqa: N815
+    quotaError: str | None = None  # noqa: N815
 
 
 class AccountsOut(Schema):
@@ -263,8 +266,7 @@ def account_out(row: Account, now: datetime, usage: dict[str, Any] | None = None
         "addedAt": iso(row.created_at),
         "expiresAt": iso(row.token_expires_at),
         "hasRefreshToken": bool(row.refresh_token),
-        "quota": row.quota or None,
-        "quotaFetchedAt": iso(row.quota_at),
+        **account_quota(row, now),
     }
 
 
