@@ -48,7 +48,7 @@ messages: install ## collect and compile translations (needs gettext)
 	@msgfmt --check-format -o locale/zh_Hans/LC_MESSAGES/django.mo locale/zh_Hans/LC_MESSAGES/django.po
 
 screenshots: install ## take the pictures in docs/screenshots/ again (needs chromium)
-	@$(BIN)/python -m pytest tests/dashboard/test_browser.py --update-screenshots
+	@$(BIN)/python -m pytest tests/dashboard -m browser --update-screenshots
 
 fmt: install ## format and fix what can be fixed automatically
 	@$(BIN)/ruff check --fix .

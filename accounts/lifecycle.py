@@ -24,7 +24,7 @@ Event = Literal[
     "resumed",  # by the operator, whatever stopped it
 ]
 
-TABLE: dict[Status, dict[Event, Status]] = {
+TABLE: dict[str, dict[Event, Status]] = {
     "active": {
         "logged_in": "active",
         "token_renewed": "active",
@@ -90,13 +90,20 @@ TABLE: dict[Status, dict[Event, Status]] = {
 
 def next_status(status: str, event: Event) -> Status:
     """Return what `event` makes of an account in `status`; a status nobody knows counts as disabled."""
-    row = TABLE.get(status)  # type: ignore[call-overload]  # rows hold text
-    return (row or TABLE["disabled"])[event]
+    return TABLE.get(status, TABLE["disabled"])[event]
 
 
 # ---- what it means now ---------------------------------------------------------------------------------------------
 
 Kind = Literal["ready", "cooling", "needs_login", "unpaid", "banned", "disabled", "paused"]
+
+_STOPPED: dict[str, Kind] = {
+    "needs_login": "needs_login",
+    "unpaid": "unpaid",
+    "banned": "banned",
+    "disabled": "disabled",
+    "paused": "paused",
+}
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -128,8 +135,7 @@ class Availability(Struct, frozen=True, kw_only=True):
 def availability(facts: Facts, now: float) -> Availability:
     """Derive it; the order is the order of what a person must know first."""
     if facts.status != "active":
-        kind: Kind = facts.status if facts.status in TABLE else "disabled"  # type: ignore[assignment]
-        return Availability(kind=kind)
+        return Availability(kind=_STOPPED.get(facts.status, "disabled"))
     is_expired = not facts.has_access_token or (facts.token_expires_at is not None and facts.token_expires_at <= now)
     if is_expired and not facts.has_refresh_token:
         return Availability(kind="needs_login")

@@ -229,7 +229,6 @@ def test_every_account_page_fits_in_every_look(browser: Browser, live_server, si
     page = context.new_page()
     log_in(page)
     pages = {
-        "accounts": "/admin/accounts/account/",
         "account": f"/admin/accounts/account/{row.pk}/change/",
         "add-browser": ADD,
         "add-device": f"{ADD}?way=device",
