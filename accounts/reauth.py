@@ -17,6 +17,8 @@ from accounts.models import AuditEntry, User
 from accounts.services.errors import AccountsError
 
 MAX_REFUSALS = 5
+MAX_REFUSALS_OF_PEER = 20
+"""Several people may share an address."""
 WINDOW = timedelta(seconds=60)
 CONFIRMED_FOR = timedelta(minutes=5)
 _SESSION_KEY = "password_confirmed_at"
@@ -26,24 +28,28 @@ class TooManyTries(AccountsError):
     """Wait a minute."""
 
 
-def check_password(request: HttpRequest, username: str, password: str) -> User:
-    """Return the person whose name and password these are. Raises: TooManyTries, AccountsError."""
+def log_in_allowed(request: HttpRequest, username: str, password: str) -> User:
+    """Return the person whose name and password a stranger sent. Raises: TooManyTries, AccountsError."""
+    return _check(request, username, password, "login.refused")
+
+
+def _check(request: HttpRequest, username: str, password: str, refusal: str) -> User:
+    """Refusals are counted by kind: strangers at the door cannot lock out somebody who is inside."""
     peer = str(request.META.get("REMOTE_ADDR") or "")
-    recent = AuditEntry.objects.filter(action="password.refused", at__gt=timezone.now() - WINDOW)
-    if recent.filter(actor=username[:150]).count() >= MAX_REFUSALS or recent.filter(target=peer).count() >= 4 * (
-        MAX_REFUSALS
-    ):
+    recent = AuditEntry.objects.filter(action=refusal, at__gt=timezone.now() - WINDOW)
+    is_tried_much = recent.filter(actor=username[:150]).count() >= MAX_REFUSALS
+    if is_tried_much or recent.filter(target=peer).count() >= MAX_REFUSALS_OF_PEER:
         raise TooManyTries(_("Too many wrong passwords; wait a minute and try again."))
     user = authenticate(request, username=username, password=password)
     if not isinstance(user, User):
-        audit.record(actor=username, action="password.refused", target=peer)
+        audit.record(actor=username, action=refusal, target=peer)
         raise AccountsError(_("This is not the right password."))
     return user
 
 
 def confirm(request: HttpRequest, password: str) -> None:
     """Note in the session that its owner is really there. Raises: TooManyTries, AccountsError."""
-    check_password(request, request.user.get_username(), password)
+    _check(request, request.user.get_username(), password, "password.refused")
     request.session[_SESSION_KEY] = timezone.now().timestamp()
 
 

@@ -189,7 +189,7 @@ def dashboard_login(request: HttpRequest, body: schemas.PasswordIn) -> dict[str,
     if request.content_type != "application/json":  # a form of another site could send anything else
         raise Refusal(400, "Send JSON, with content-type application/json.")
     try:
-        user = reauth.check_password(request, body.username, body.password)
+        user = reauth.log_in_allowed(request, body.username, body.password)
     except reauth.TooManyTries:
         raise
     except AccountsError as error:
