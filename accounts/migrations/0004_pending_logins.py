@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0002_quota_history_and_cookies'),
+        ('accounts', '0003_pools'),
     ]
 
     operations = [
