@@ -20,11 +20,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterField(
             model_name='account',
-            name='max_concurrency',
-            field=models.PositiveIntegerField(blank=True, help_text='Empty means three.', null=True, verbose_name='requests at once'),
-        ),
-        migrations.AlterField(
-            model_name='account',
             name='status',
             field=models.CharField(choices=[('active', 'Active'), ('paused', 'Paused'), ('needs_login', 'Needs log-in'), ('unpaid', 'Payment needed'), ('banned', 'Banned'), ('disabled', 'Disabled')], default='active', max_length=16, verbose_name='status'),
         ),
