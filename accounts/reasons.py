@@ -14,6 +14,10 @@ BLOCKED = "blocked at the edge ("
 KNOWN = frozenset(
     (
         _("usage limit reached"),
+        _("5-hour limit reached"),
+        _("daily limit reached"),
+        _("weekly limit reached"),
+        _("blocked on its path"),
         _("short rate limit"),
         _("blocked at the edge"),
         _("no access"),
@@ -21,6 +25,7 @@ KNOWN = frozenset(
         _("The upstream forbids this account to be used."),
         _("The upstream asks for a payment."),
         _("The upstream ended this login."),
+        _("The upstream answered with nothing three times within an hour."),
         _("The refresh token was already used, here or by another program; log in again."),
         _("The refresh token has expired; log in again."),
         _("The refresh token was revoked; log in again."),

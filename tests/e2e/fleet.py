@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
-import psycopg
 from redis import Redis
 
 from codexproxy.serving.demo import free_port
@@ -101,6 +100,8 @@ class Fleet:
         self._members: list[Member] = []
         self._name = f"fleet_{secrets.token_hex(6)}"
         self.prefix = self._name
+        import psycopg  # kept out of processes on SQLite
+
         with psycopg.connect(DATABASE_URL, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{self._name}"')
         port = free_port()
@@ -135,6 +136,8 @@ class Fleet:
 
     def change_rows(self, statement: str) -> None:
         """Change rows behind the gateway's back and make every process load them."""
+        import psycopg  # kept out of processes on SQLite
+
         with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True) as connection:
             connection.execute(statement)
             connection.execute("UPDATE accounts_snapshotversion SET version = version + 1")
@@ -143,6 +146,8 @@ class Fleet:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Ask the database."""
+        import psycopg  # kept out of processes on SQLite
+
         with psycopg.connect(self.environment["DATABASE_URL"], autocommit=True) as connection:
             return connection.execute(query).fetchall()
 
@@ -210,6 +215,8 @@ class Fleet:
             if keys:
                 self.redis.delete(*keys)
         self.redis.close()
+        import psycopg  # kept out of processes on SQLite
+
         with psycopg.connect(DATABASE_URL, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{self._name}" WITH (FORCE)')
 

@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 
+from accounts.values import PoolRules
 from codexproxy.gateway.snapshot import GatewaySettings
 from providers.simulator.faults import Point
 from providers.simulator.server import Simulator
@@ -25,7 +26,8 @@ BREAKS = ("fin", "rst", "clean_end")
 CUTS: tuple[Point, ...] = ("start", "created", "text", "item")
 ANSWER_S = 0.15
 LAST_DELTA = "tok00029"
-PATIENT = GatewaySettings(first_event_timeout_s=30, idle_timeout_s=30)
+PATIENT = GatewaySettings(first_event_timeout_s=30, idle_timeout_s=30, pool=PoolRules(pace_s=0))
+"""Without pacing: a thousand requests at once on a few accounts would wait for their turn longer than they live."""
 
 
 class Ledger(UsageQueue):
