@@ -121,7 +121,7 @@ def test_a_spent_quota_is_shown_with_its_reset_and_not_asked_for_again(
     del claude.environment["CLAUDE_CODE_MAX_RETRIES"]
     done = claude.attempt("Hello. [[FAULT:F1 seconds=5400]]")
     assert done.returncode == 1
-    assert "The usage limit has been reached" in done.stdout and "back in 90 min" in done.stdout
+    assert "The usage limit has been reached" in done.stdout and "resting until" in done.stdout
     time.sleep(2)  # a retry would have come by now, and the writer has written
     (database,) = spent_demo.data_dir.rglob("codexproxy.sqlite3")
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as rows:
