@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.servers,
     pytest.mark.skipif(not (DATABASE_URL and REDIS_URL), reason="TEST_DATABASE_URL and TEST_REDIS_URL name no servers"),
 ]
-ACCOUNTS, SLOTS = 2, 3
+ACCOUNTS, SLOTS = 5, 3
 STALE_S = 2.0
 """How old the knowledge of a change may be in a process that did not make it."""
 
@@ -31,6 +31,10 @@ class Pair:
     def __init__(self, fleet: Fleet, one: Member, other: Member) -> None:
         self.fleet, self.one, self.other = fleet, one, other
         self.key = fleet.key()
+        self.limited: set[str] = set()
+        """Accounts that a test has spent, limits or tokens, by the upstream's name; they stay so."""
+        self.widened: set[str] = set()
+        """Accounts that have had more slots for a while."""
 
     async def ask(
         self, client: httpx.AsyncClient, member: Member, *, key: str = "", conversation: str = "", words: str = "hello"
@@ -93,11 +97,11 @@ def calm(pair: Pair) -> Iterator[None]:
 def test_both_together_never_run_more_requests_on_an_account_than_it_has_slots(pair: Pair) -> None:
     answers = asyncio.run(pair.ask_many(40))
 
-    statuses = Counter(answer.status_code for answer in answers)
-    assert set(statuses) <= {200, 429} and statuses[200] >= ACCOUNTS * SLOTS, statuses
+    assert Counter(answer.status_code for answer in answers) == {200: 40}, "who finds no slot waits for one"
     counters = pair.fleet.look("counters")
-    peaks = [count for name, count in counters.items() if name.startswith("peak_in_flight.")]
-    assert peaks == [SLOTS] * ACCOUNTS, "every slot was used, and none twice"
+    names = [entry["id"] for entry in pair.fleet.look("accounts")["accounts"]]
+    peaks = {counters[f"peak_in_flight.{name}"] for name in names if name not in pair.limited | pair.widened}
+    assert peaks == {SLOTS}, "every slot was used, and none twice"
 
 
 def test_an_api_keys_slots_are_counted_over_both(pair: Pair) -> None:
@@ -119,6 +123,7 @@ def test_a_conversation_keeps_its_account_on_the_other_process(pair: Pair) -> No
 def test_a_limit_that_one_process_meets_spares_the_other_the_account(pair: Pair) -> None:
     assert pair.ask_once(pair.one, conversation="talk-2").status_code == 200
     [limited] = pair.last_accounts(1)
+    pair.limited.add(limited)
     pair.fleet.tell("faults", {"code": "F1", "account": limited})
     assert pair.ask_once(pair.one, conversation="talk-2").status_code == 200
     before = pair.fleet.calls(limited)
@@ -127,13 +132,6 @@ def test_a_limit_that_one_process_meets_spares_the_other_the_account(pair: Pair)
         assert pair.ask_once(pair.other, conversation="talk-2").status_code == 200
 
     assert pair.fleet.calls(limited) == before, "nobody asked the limited account again"
-    resting = "SELECT id FROM accounts_account WHERE cooling_until > now()"
-    ends_at = time.monotonic() + 5
-    while not (rows := pair.fleet.rows(resting)):
-        assert time.monotonic() < ends_at, "the rest was never written down"
-        time.sleep(0.1)
-    pair.fleet.redis.delete(f"{{{pair.fleet.prefix}}}:rest:{rows[0][0]}")
-    pair.fleet.change_rows("UPDATE accounts_account SET cooling_until = NULL, cooling_reason = ''")
 
 
 def wait_until_known(pair: Pair, key: str) -> float:
@@ -166,7 +164,9 @@ def test_a_new_key_and_its_end_are_known_everywhere_within_two_seconds(pair: Pai
 def lone_account(pair: Pair) -> Iterator[str]:
     """One account with room for all, the others paused; the simulator's id of it."""
     known = {entry["chatgpt_account_id"]: entry["id"] for entry in pair.fleet.look("accounts")["accounts"]}
-    [(account_id, workspace), *_] = pair.fleet.rows("SELECT id, chatgpt_account_id FROM accounts_account ORDER BY id")
+    rows = pair.fleet.rows("SELECT id, chatgpt_account_id FROM accounts_account ORDER BY id")
+    account_id, workspace = next(row for row in rows if known[row[1]] not in pair.limited)
+    pair.widened.add(known[workspace])
     pair.fleet.change_rows(
         "UPDATE accounts_account SET max_concurrency = 100, "
         f"status = CASE WHEN id = '{account_id}' THEN 'active' ELSE 'paused' END"
@@ -188,6 +188,7 @@ def test_fifty_callers_on_an_expired_token_make_one_refresh(pair: Pair, lone_acc
 def test_a_process_killed_while_it_refreshes_is_reported_and_its_token_not_spent_again(
     pair: Pair, lone_account: str
 ) -> None:
+    pair.limited.add(lone_account)  # its refresh token counts as spent from here on
     before = pair.fleet.look("counters").get("refresh.attempts", 0)
     pair.fleet.tell("faults", {"code": "F19", "variant": "lost_reply", "seconds": 20})
     pair.fleet.tell("accounts", {"id": lone_account, "expire_access_token": True})
@@ -207,7 +208,8 @@ def test_a_process_killed_while_it_refreshes_is_reported_and_its_token_not_spent
 
     # The lease of the dead process lapses; what looks after tokens then reports it and leaves the token alone.
     pair.fleet.change_rows("UPDATE accounts_account SET lease_until = now() WHERE lease_until IS NOT NULL")
-    pair.fleet.run("shell", "--verbosity", "0", "--command", "from accounts.tasks import *; refresh_due_tokens()")
+    look_after = "from codexproxy.tasks import refresh_due_tokens; refresh_due_tokens()"
+    pair.fleet.run("shell", "--verbosity", "0", "--command", look_after)
     [(reason,)] = pair.fleet.rows("SELECT status_reason FROM accounts_account WHERE status = 'active'")
     assert "ended without an answer" in reason
     actions = pair.fleet.rows("SELECT action FROM accounts_auditentry WHERE action = 'account.refresh_interrupted'")
