@@ -23,7 +23,7 @@ from tests.perf import processes, report, rows
 from tests.perf.load import Tally
 from tests.perf.plan import FULL, QUICK, Plan
 from tests.perf.rows import Figures, Target
-from tests.perf.stand import LANES, Gateway, NotReady, Stand
+from tests.perf.stand import DIALECTS, LANES, Gateway, NotReady, Stand
 
 ROUND_ROWS = (rows.first_delta_alone, rows.first_delta_in_a_crowd, rows.paced, rows.burst, rows.small, rows.bodies)
 REDIS_ROWS = (rows.first_delta_alone, rows.first_delta_in_a_crowd, rows.small)
@@ -79,7 +79,7 @@ class Run:
             fresh = Target(lane, gateway.endpoint(lane), gateway.pid)
             report.merge(figures, run(rows.slow_streams(tally, fresh, self._plan)))
         report.merge(figures, report.medians(starts))
-        targets = [self._direct, *self._nginx, *self._lanes(gateway)]
+        targets = [self._direct, *self._nginx, *self._lanes(gateway), *self._dialects(gateway)]
         run(rows.warm_up(tally, targets))
         for measure in ROUND_ROWS:
             say(f"  {measure.__name__}")
@@ -139,6 +139,9 @@ class Run:
 
     def _lanes(self, gateway: Gateway) -> list[Target]:
         return [Target(lane, gateway.endpoint(lane), gateway.pid) for lane in LANES]
+
+    def _dialects(self, gateway: Gateway) -> list[Target]:
+        return [Target(name, gateway.endpoint(name), gateway.pid) for name in DIALECTS]
 
     def _find_nginx(self) -> list[Target]:
         found = self._stand.nginx_beside()

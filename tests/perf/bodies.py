@@ -1,4 +1,4 @@
-"""Request bodies: the same conversation in both dialects, small or as long as a coding agent's. Pure."""
+"""Request bodies: the same conversation in every dialect, small or as long as a coding agent's. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _turns(size_bytes: int) -> Iterator[tuple[str, str]]:
 
 def body_of(dialect: str, marker: str, size_bytes: int) -> dict[str, Any]:
     """Return a streamed request whose last message is `marker`."""
-    return {"responses": _responses_body, "chat": _chat_body}[dialect](marker, size_bytes)
+    return BODIES[dialect](marker, size_bytes)
 
 
 def _arguments(call_id: str) -> str:
@@ -68,6 +68,49 @@ def _chat_body(marker: str, size_bytes: int) -> dict[str, Any]:
     }  # fmt: skip
     tools = [{"type": "function", "function": _without_type(tool)} for tool in _tools(size_bytes)]
     return body | ({"tools": tools} if tools else {})
+
+
+def _messages_body(marker: str, size_bytes: int) -> dict[str, Any]:
+    messages: list[dict[str, Any]] = []
+    for call_id, text in _turns(size_bytes):
+        arguments = json.loads(_arguments(call_id))
+        result = {"type": "tool_result", "tool_use_id": call_id, "content": text}
+        messages += [
+            {"role": "user", "content": "go on"},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": call_id, "name": "read_file", "input": arguments}
+            ]},
+            {"role": "user", "content": [result]},
+        ]  # fmt: skip
+    messages.append({"role": "user", "content": marker})
+    tools = [
+        {"name": tool["name"], "description": tool["description"], "input_schema": tool["parameters"]}
+        for tool in _tools(size_bytes)
+    ]
+    body = {"model": MODEL, "max_tokens": 4096, "system": INSTRUCTIONS, "messages": messages, "stream": True}
+    return body | ({"tools": tools} if tools else {})
+
+
+def _gemini_body(marker: str, size_bytes: int) -> dict[str, Any]:
+    contents: list[dict[str, Any]] = []
+    for call_id, text in _turns(size_bytes):
+        call = {"id": call_id, "name": "read_file", "args": json.loads(_arguments(call_id))}
+        answer = {"id": call_id, "name": "read_file", "response": {"output": text}}
+        contents += [
+            {"role": "user", "parts": [{"text": "go on"}]},
+            {"role": "model", "parts": [{"functionCall": call}]},
+            {"role": "user", "parts": [{"functionResponse": answer}]},
+        ]
+    contents.append({"role": "user", "parts": [{"text": marker}]})
+    declared = [
+        {"name": tool["name"], "description": tool["description"], "parametersJsonSchema": tool["parameters"]}
+        for tool in _tools(size_bytes)
+    ]
+    body: dict[str, Any] = {"systemInstruction": {"parts": [{"text": INSTRUCTIONS}]}, "contents": contents}
+    return body | ({"tools": [{"functionDeclarations": declared}]} if declared else {})
+
+
+BODIES = {"responses": _responses_body, "chat": _chat_body, "messages": _messages_body, "gemini": _gemini_body}
 
 
 def _without_type(tool: dict[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,15 @@ from tests.perf.shape import FIRST_TOKEN, TIMED_TOKEN, TOKEN, Shape, now_us
 CHUNKED_END = b"\r\n0\r\n\r\n"
 GRACE_S = 30.0
 """How much longer than its own duration an answer may take before it counts as lost."""
-END_MARKS = {"responses": b'"type":"response.completed"', "chat": b"data: [DONE]"}
+END_MARKS = {
+    "responses": b'"type":"response.completed"', "chat": b"data: [DONE]", "messages": b'"type":"message_stop"',
+    "gemini": b'"finishReason":"STOP"',
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests go and how they are spoken: `dialect` is "responses" or "chat"."""
+    """Where requests go and how they are spoken: `dialect` is a key of `END_MARKS`."""
 
     port: int
     path: str

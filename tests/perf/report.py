@@ -37,7 +37,10 @@ class Columns:
         return next(iter(self.titles))
 
 
-COLUMNS = Columns({name: name for name in ("direct", "nginx", "relay", "translate")}, reference="nginx")
+COLUMNS = Columns(
+    {name: name for name in ("direct", "nginx", "relay", "translate", "messages", "gemini")}, reference="nginx"
+)
+HTTPS_COLUMNS = Columns({name: name for name in ("direct", "nginx", "relay", "translate")}, reference="nginx")
 REDIS_COLUMNS = Columns(
     {"direct": "direct", "translate": "translate, state in memory", "redis": "translate, state on Redis"},
     reference="translate",
@@ -108,7 +111,7 @@ def render(plain: Figures, https: Figures, redis: Figures, tally: Tally, plan: P
     parts.append(_short_table(plain))
     if https:
         parts.append("The same with TLS and HTTP/2 between gateway and upstream:")
-        parts.append(_table(HTTPS_ROWS, https, plan))
+        parts.append(_table(HTTPS_ROWS, https, plan, HTTPS_COLUMNS))
     if redis:
         parts.append("What a shared state on Redis costs, with Redis on the same machine:")
         parts.append(_table(REDIS_ROWS, redis, plan, REDIS_COLUMNS))

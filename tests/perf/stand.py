@@ -18,13 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from tests.perf import nginx, processes
-from tests.perf.bodies import body_of
+from tests.perf.bodies import MODEL, body_of
 from tests.perf.load import Endpoint
 from tests.perf.shape import Shape
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 UPSTREAM_PATH = "/backend-api/codex/responses"
 LANES = {"relay": ("/v1/responses", "responses"), "translate": ("/v1/chat/completions", "chat")}
+DIALECTS = {
+    "messages": ("/v1/messages", "messages"),
+    "gemini": (f"/v1beta/models/{MODEL}:streamGenerateContent?alt=sse", "gemini"),
+}
+"""More of the translate lane; measured by every row that needs no process of its own."""
 ACCOUNT_CONCURRENCY = 100_000
 START_S = 60.0
 SETTLE_S = 20.0
@@ -92,7 +97,7 @@ class Gateway:
 
     def endpoint(self, lane: str) -> Endpoint:
         """Return where a lane is reached."""
-        path, dialect = LANES[lane]
+        path, dialect = (LANES | DIALECTS)[lane]
         return Endpoint(self.port, path, dialect, self.key)
 
     def _command(self, *arguments: str) -> str:

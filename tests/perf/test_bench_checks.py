@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.perf.bodies import body_of
+from tests.perf.bodies import BODIES, body_of
 from tests.perf.load import Answer, Endpoint, Tally, why_wrong
 from tests.perf.plan import FULL
 from tests.perf.report import BEGIN, END, medians, render, write_between_marks
@@ -67,7 +67,7 @@ def test_a_prepared_delta_has_room_for_exactly_the_time_of_sending() -> None:
     assert before.endswith(b" #00001@")
 
 
-@pytest.mark.parametrize("dialect", ["responses", "chat"])
+@pytest.mark.parametrize("dialect", sorted(BODIES))
 @pytest.mark.parametrize("size_bytes", [0, 300_000])
 def test_a_request_names_its_shape_and_has_about_the_size_asked_for(dialect: str, size_bytes: int) -> None:
     shape = Shape(7, 5)
@@ -76,7 +76,7 @@ def test_a_request_names_its_shape_and_has_about_the_size_asked_for(dialect: str
     assert abs(len(request) - size_bytes) < 20_000
 
 
-@pytest.mark.parametrize("dialect", ["responses", "chat"])
+@pytest.mark.parametrize("dialect", sorted(BODIES))
 def test_only_long_conversations_declare_the_tool_they_use(dialect: str) -> None:
     assert not body_of(dialect, "x", 0).get("tools")
     assert len(body_of(dialect, "x", 10_000)["tools"]) == 1
