@@ -1,11 +1,12 @@
 """What follows a failed attempt: one pure table over the error's type, how often it happened, and what was sent.
 
-Nothing is ever replayed after the first byte of output reached the client (ADR-0010). Facts: spec/operations.md §2.7,
-spec/wire.md §6.2 and §6.6.
+Nothing is ever replayed after the first byte of output reached the client (ADR-0010). `last_word` is which failure is
+told when no account is left. Facts: spec/operations.md §2.7, spec/wire.md §6.2 and §6.6.
 """
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 from msgspec import Struct
@@ -129,3 +130,17 @@ def next_step(
     if rule.then is Action.OTHER_ACCOUNT and seen <= rule.times + 1:
         return Step(rule.then, delay_s)
     return FAIL
+
+
+def last_word(failure: errors.GatewayError | None, none_left: errors.NoCapacity, now: float) -> errors.GatewayError:
+    """When no account is left, the last failure says more than "none left"; the wait is the pool's to know."""
+    if failure is None:
+        return none_left
+    if isinstance(failure, errors.RateLimited):
+        failure.message = f"All accounts exhausted ({none_left.tally}). {failure.message}"
+        if none_left.retry_after_s is not None:
+            wait_s = failure.retry_after_s = none_left.retry_after_s
+            if failure.error_type == "usage_limit_reached":
+                # What clients render is the soonest account's reset, not the last one's.
+                failure.extra |= {"resets_at": int(now + wait_s), "resets_in_seconds": math.ceil(wait_s)}
+    return failure
