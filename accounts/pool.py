@@ -1,11 +1,8 @@
 """Chooses an account and takes one of its slots; learns from outcomes. Pure over the shared state's operations.
 
 A request chooses among the accounts of the snapshot it began with; while it waits, of the newest. Who fits at all is
-`roster.py`, in which order `rotation.py`, the line for a slot `waiting.py`, what a refusal says `refusing.py`.
-
-A `Lease` is freed by one synchronous, idempotent, thread-safe `release`, from three places: the flow's `finally`, the
-response's `close`, and the shared state's TTL as the reaper. Never imports Django; facts for the database leave through
-`on_penalty`.
+`roster.py`, in which order `rotation.py`, the line for a slot `waiting.py`, what a refusal says `refusing.py`, what is
+given out `lease.py`. Never imports Django; facts for the database leave through `on_penalty`.
 """
 
 from __future__ import annotations
@@ -16,11 +13,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from accounts import health, quota, refusing, rotation
+from accounts.lease import AFFINITY, Lease, Slots
 from accounts.quota_board import QuotaBoard
 from accounts.roster import CandidateMaker, Rosters, Wish, World, model_rest, rests_of
 from accounts.values import AccountView
 from accounts.waiting import ANY, WaitingRoom
-from accounts.why import Decision, WaitEnd, note
+from accounts.why import Decision, WaitEnd
 from providers.contract import RateLimits
 from translation.errors import GatewayError, NoCapacity, UpstreamBlocked
 
@@ -32,12 +30,11 @@ LOCK_SPREAD_S = 15.0
 """How long the shared state repeats that a bucket is shut: until every process has a snapshot that says it."""
 PACE_JITTER = 0.3
 """So much earlier or later than the pace; requests of one account must not tick like a clock."""
-AFFINITY = "affinity"
 STICKY = "sticky"
 ROUND_ROBIN = "round_robin"
 
 
-class State(Protocol):
+class State(Slots, Protocol):
     """The part of the shared state the pool needs; see `codexproxy/gateway/state/contract.py`."""
 
     async def acquire(
@@ -50,50 +47,12 @@ class State(Protocol):
         pace_s: float = 0.0,
         affinity: tuple[str, float] | None = None,
     ) -> Any: ...
-    def release(self, grant: Any) -> None: ...
-    def prolong(self, grant: Any, *, ttl_s: float, now: float) -> None: ...
     async def cool(self, key: str, *, until: float, reason: str) -> None: ...
     async def cooldowns(self, keys: Sequence[str], *, now: float) -> dict[str, Any]: ...
     async def count(self, key: str, *, ttl_s: float, now: float) -> int: ...
     async def remember(self, key: str, value: str, *, ttl_s: float, now: float) -> None: ...
     async def recall(self, key: str, *, now: float) -> str | None: ...
     async def forget(self, key: str) -> None: ...
-
-
-class Lease:
-    """One slot of one account, held by whoever streams from it.
-
-    `keeps_account`: the conversation was on this account before, so what is bound to it (turn state) still holds.
-    `how` says what chose it: `affinity` or a strategy. `paced_s` is how long it was held back before it may start.
-    """
-
-    __slots__ = ("_grant", "_room", "_state", "account", "how", "is_released", "paced_s")
-
-    def __init__(self, state: State, room: WaitingRoom, grant: Any, account: AccountView, *, how: str) -> None:
-        self._state = state
-        self._room = room
-        self._grant = grant
-        self.account = account
-        self.how = how
-        self.paced_s = 0.0
-        self.is_released = False
-
-    @property
-    def keeps_account(self) -> bool:
-        """Tell whether the conversation was on this account before."""
-        return self.how == AFFINITY
-
-    def release(self) -> None:
-        """Give the slot back, and call who waits for it; further calls do nothing."""
-        if not self.is_released:
-            self.is_released = True
-            self._state.release(self._grant)
-            self._room.freed(self.account.id)
-
-    def prolong(self, *, ttl_s: float, now: float) -> None:
-        """Say that the stream still lives, so that the reaper leaves it alone."""
-        if not self.is_released:
-            self._state.prolong(self._grant, ttl_s=ttl_s, now=now)
 
 
 FactSink = Callable[[str, health.Penalty], None]
@@ -303,26 +262,13 @@ class AccountPool:
         """Say why nobody could be leased and when to try again; return also who is only busy."""
         roster = self._rosters.of(world, wish)
         stage = roster.stage(world.settings, self.quotas, now)
-        keys = {each.id: (each.id, *rests_of(each, wish.model)) for each in stage.ready}
-        rests = await self._state.cooldowns([key for some in keys.values() for key in some], now=now)
-        everyone = list(stage.passed)
-        busy: list[str] = []
-        for account in stage.ready:
-            own = max((rests[k] for k in keys[account.id] if k in rests), key=lambda rest: rest.until, default=None)
-            if model_rest(account.id, wish.model) in rests:
-                everyone.append(note(account.id, "lacks_model"))
-            elif own is not None and own.until > account.cooling_until:
-                everyone.append(note(account.id, "resting", own.reason, own.until))
-            elif account.cooling_until > now:
-                everyone.append(note(account.id, "resting", account.cooling_reason, account.cooling_until))
-            elif account.id in exclude:
-                everyone.append(note(account.id, "tried"))
-            else:
-                everyone.append(note(account.id, "full"))
-                busy.append(account.id)
+        keys = [key for each in stage.ready for key in (each.id, *rests_of(each, wish.model))]
+        rests = await self._state.cooldowns(keys, now=now)
+        turned_away = [refusing.passed_over(each, wish.model, rests, exclude, now) for each in stage.ready]
+        everyone = [*stage.passed, *turned_away]
         decision.look(roster.size, len(roster.fit), stage.passed)
         decision.refuse(everyone)
-        return refusing.refusal(everyone, wish, now), busy
+        return refusing.refusal(everyone, wish, now), [each.account for each in turned_away if each.reason == "full"]
 
 
 def _untried(

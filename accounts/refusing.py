@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from accounts.roster import Wish
-from accounts.why import Passed
+from accounts.roster import Wish, model_rest, rests_of
+from accounts.values import AccountView
+from accounts.why import Passed, note
 from translation.errors import NoCapacity
 
 BUSY_RETRY_S = 2.0
@@ -30,6 +32,21 @@ _KINDS = {
     "paused": "paused", "needs_login": "waiting for a log-in", "banned": "banned by the upstream",
     "disabled": "disabled",
 }  # fmt: skip
+
+
+def passed_over(
+    account: AccountView, model: str, rests: Mapping[str, Any], exclude: Collection[str], now: float
+) -> Passed:
+    """Return why an account that could be ready was not leased; `rests` are the shared state's, by what rests."""
+    keys = (account.id, *rests_of(account, model))
+    own = max((rests[key] for key in keys if key in rests), key=lambda rest: rest.until, default=None)
+    if model_rest(account.id, model) in rests:
+        return note(account.id, "lacks_model")
+    if own is not None and own.until > account.cooling_until:
+        return note(account.id, "resting", own.reason, own.until)
+    if account.cooling_until > now:
+        return note(account.id, "resting", account.cooling_reason, account.cooling_until)
+    return note(account.id, "tried" if account.id in exclude else "full")
 
 
 def refusal(passed: Sequence[Passed], wish: Wish, now: float) -> NoCapacity:

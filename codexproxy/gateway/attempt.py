@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
-from accounts.pool import Lease
+from accounts.lease import Lease
 from accounts.values import AccountView
 from codexproxy.gateway import lane, pump
 from codexproxy.gateway.exchange import Exchange, Plan

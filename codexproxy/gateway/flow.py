@@ -17,7 +17,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from accounts import keys
-from accounts.pool import AccountPool, Lease
+from accounts.lease import Lease
+from accounts.pool import AccountPool
 from accounts.roster import Wish
 from accounts.values import AccountReport, AccountView, ApiKeyView
 from codexproxy.gateway import admission, attempt, lane, retry, seals, verify

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from accounts.pool import Lease
+from accounts.lease import Lease
 from accounts.values import AccountView, ApiKeyView
 from accounts.why import Decision, Try
 from codexproxy.gateway.types import ClientRequest

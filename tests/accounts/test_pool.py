@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from accounts.health import Penalty
-from accounts.pool import AFFINITY_TTL_S, UNSUPPORTED_TTL_S, AccountPool, Lease
+from accounts.lease import Lease
+from accounts.pool import AFFINITY_TTL_S, UNSUPPORTED_TTL_S, AccountPool
 from accounts.quota import Quota
 from accounts.refusing import BUSY_RETRY_S
 from accounts.roster import Wish

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from accounts.pool import AccountPool, Lease
+from accounts.lease import Lease
+from accounts.pool import AccountPool
 from accounts.refusing import CROWD_RETRY_S
 from accounts.roster import Wish
 from accounts.values import AccountView, ApiKeyView, PoolRules
