@@ -6,15 +6,17 @@ Never called by itself after a refresh-token exchange: traffic right after one h
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from django.conf import settings
 from msgspec import Struct
 
 from accounts.audit import redact
 from accounts.models import Account
 from providers.contract import Secret
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_S = 20.0
 
@@ -40,6 +42,8 @@ def verify_account(row: Account, transport: httpx.BaseTransport | None = None) -
 
 def verify_login(access_token: Secret, account_id: str, transport: httpx.BaseTransport | None = None) -> Verdict:
     """Ask once about a login that need not be stored."""
+    import httpx  # not in processes that never ask
+
     headers = {"authorization": f"Bearer {access_token.reveal()}", "accept": "application/json"}
     headers["chatgpt-account-id"] = account_id
     headers["originator"] = "codex_cli_rs"

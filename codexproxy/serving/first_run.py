@@ -153,13 +153,13 @@ def _is_any_migration_missing() -> bool:
 
 def _setup_path() -> str:
     from django.conf import settings
-    from django.urls import reverse
 
     from codexproxy.dashboard.setup import SetupToken, has_administrator
 
     if has_administrator():
         return ""
-    return reverse("admin:setup", args=(SetupToken(settings.DATA_DIR).create(time.time()),))
+    # Not `reverse`: it would load every page and the whole management API into a process that nobody has asked for one.
+    return f"/admin/setup/{SetupToken(settings.DATA_DIR).create(time.time())}/"
 
 
 def _first_key() -> str:
