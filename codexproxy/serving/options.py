@@ -23,6 +23,8 @@ class ServeOptions:
     port: int
     workers: int = 1
     is_demo: bool = False
+    has_worker: bool = True
+    """False where the background worker and its scheduler are started apart."""
 
     @property
     def url(self) -> str:
@@ -52,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help=f"address to listen on (HOST, else {DEFAULT_HOST})")
     parser.add_argument("--port", type=int, help=f"port to listen on (PORT, else {DEFAULT_PORT})")
     parser.add_argument("--workers", type=int, default=1, help="gateway processes; more than one needs REDIS_URL")
+    parser.add_argument(
+        "--no-worker", action="store_false", dest="has_worker", help="the background worker is started apart"
+    )
     parser.add_argument("--demo", action="store_true", help="use the built-in simulated upstream and demo accounts")
 
 
@@ -59,11 +64,24 @@ def read_options(arguments: list[str], environ: dict[str, str] | None = None) ->
     """Return the options in `arguments`, else those of the environment, else the defaults. Raises: BadOption."""
     known = os.environ if environ is None else environ
     given = build_parser().parse_args(arguments)
-    return complete_options(host=given.host, port=given.port, workers=given.workers, is_demo=given.demo, environ=known)
+    return complete_options(
+        host=given.host,
+        port=given.port,
+        workers=given.workers,
+        is_demo=given.demo,
+        has_worker=given.has_worker,
+        environ=known,
+    )
 
 
 def complete_options(
-    *, host: str | None, port: int | None, workers: int, is_demo: bool, environ: os._Environ[str] | dict[str, str]
+    *,
+    host: str | None,
+    port: int | None,
+    workers: int,
+    is_demo: bool,
+    has_worker: bool = True,
+    environ: os._Environ[str] | dict[str, str],
 ) -> ServeOptions:
     """Fill gaps from the environment and check everything. Raises: BadOption."""
     if port is None:
@@ -79,7 +97,13 @@ def complete_options(
             f"{workers} gateway processes must share slots and limits, and memory cannot be shared. Start a Redis and "
             "set REDIS_URL=redis://host:6379/0, or serve with one process."
         )
-    return ServeOptions(host=host or environ.get("HOST") or DEFAULT_HOST, port=port, workers=workers, is_demo=is_demo)
+    return ServeOptions(
+        host=host or environ.get("HOST") or DEFAULT_HOST,
+        port=port,
+        workers=workers,
+        is_demo=is_demo,
+        has_worker=has_worker,
+    )
 
 
 def _port_of(text: str) -> int:

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from types import FrameType
 
 from codexproxy.serving import demo
@@ -39,9 +40,7 @@ def main(arguments: list[str]) -> int:
 def serve(options: ServeOptions) -> int:
     """Serve until a signal comes; return the exit status."""
     listener = bind(options.host, options.port)
-    options = ServeOptions(
-        host=options.host, port=listener.getsockname()[1], workers=options.workers, is_demo=options.is_demo
-    )
+    options = replace(options, port=listener.getsockname()[1])
     environment = {**os.environ, "CODEXPROXY_URL": options.url, "CODEXPROXY_WORKERS": str(options.workers)}
     supervisor = Supervisor(options, listener)
     if options.is_demo:
@@ -138,6 +137,8 @@ class Supervisor:
         self._is_worker_started = True
         for child in self._children:
             child.is_vital = False
+        if not self._options.has_worker:
+            return
         worker = Child("worker", celery_command(), self.worker_environment)
         self.add(worker)
         worker.start()

@@ -25,6 +25,7 @@ def test_the_command_line_beats_the_environment() -> None:
         host="::1", port=1, workers=2
     )
     assert read_options(["--demo"], environ).is_demo
+    assert read_options(["--no-worker"], environ).has_worker is False and read_options([], environ).has_worker
 
 
 @pytest.mark.parametrize("arguments", [["--port", "70000"], ["--workers", "0"]])

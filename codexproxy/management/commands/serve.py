@@ -29,6 +29,7 @@ class Command(BaseCommand):
                 port=options["port"],
                 workers=options["workers"],
                 is_demo=options["demo"],
+                has_worker=options["has_worker"],
                 environ=os.environ,
             )
         except BadOption as error:
