@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from translation import errors
 from translation.ir import events as ev
@@ -145,6 +148,30 @@ def test_a_stream_that_never_began_is_a_failure(data):
 def test_a_provider_that_gives_up_has_not_finished(word):
     events = decode([frames(chunk({"content": "a"}), chunk({}, word))])
     assert isinstance(events[-1], ev.Error)
+
+
+KEYS = (
+    *("id", "created", "choices", "delta", "message", "index", "finish_reason", "usage", "prompt_tokens", "error"),
+    *("content", "reasoning", "reasoning_details", "refusal", "tool_calls", "function", "name", "arguments", "custom"),
+    *("images", "image_url", "annotations", "url_citation", "function_call", "code", "message", "detail", "data"),
+)
+LEAVES = st.none() | st.booleans() | st.sampled_from([0, 1, -1, 2.5, 10**30, "", "stop", "a", "9" * 5000])
+NONSENSE = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
+)
+DELTAS = st.dictionaries(st.sampled_from(KEYS), NONSENSE, max_size=5)
+
+
+@given(deltas=st.lists(DELTAS, max_size=3), bodies=st.lists(NONSENSE, max_size=3), is_done=st.booleans())
+def test_nonsense_keeps_the_grammar_and_breaks_neither_reader(chat, deltas, bodies, is_done):
+    payloads = [*({"choices": [{"delta": delta}]} for delta in deltas), *bodies]
+    data = b"".join(b"data: %b\n\n" % json.dumps(payload).encode() for payload in payloads)
+    data += b"data: [DONE]\n\n" if is_done else b""
+    check(decode([data]))
+    for reader in (tap(chat), body_tap(chat)):
+        reader.feed(data)
+        reader.finish()
+        assert reader.done
 
 
 # ---- the relay -----------------------------------------------------------------------------------------------------

@@ -17,11 +17,12 @@ from translation.ir.usage import Usage
 from translation.protocols.openai_chat.request import wants_usage
 from translation.protocols.openai_chat.upstream_request import reasoning_keys
 from translation.wire.jsonio import dumps, loads
-from translation.wire.jsontypes import is_object
+from translation.wire.jsontypes import is_array, is_object
 
 Json = dict[str, Any]
 
 _MAX_MESSAGE_CHARS = 2000
+_MAX_COUNT = 2**53
 _REASONING_KEYS = frozenset({"reasoning_effort", "reasoning", "thinking", "enable_thinking"})
 
 
@@ -56,12 +57,12 @@ def read_usage(usage: Any) -> Usage | None:
     out = _object(usage.get("completion_tokens_details"))
     written = into.get("cached_creation_tokens")
     return Usage(
-        input_tokens=_count(usage.get("prompt_tokens")),
-        cached_tokens=_count(into.get("cached_tokens")) or _count(usage.get("prompt_cache_hit_tokens")),
-        cache_write_tokens=_count(written) if written is not None else None,
-        output_tokens=_count(usage.get("completion_tokens")),
-        reasoning_tokens=_count(out.get("reasoning_tokens")),
-        total_tokens=_count(usage.get("total_tokens")),
+        input_tokens=read_count(usage.get("prompt_tokens")),
+        cached_tokens=read_count(into.get("cached_tokens")) or read_count(usage.get("prompt_cache_hit_tokens")),
+        cache_write_tokens=read_count(written) if written is not None else None,
+        output_tokens=read_count(usage.get("completion_tokens")),
+        reasoning_tokens=read_count(out.get("reasoning_tokens")),
+        total_tokens=read_count(usage.get("total_tokens")),
     )
 
 
@@ -114,6 +115,7 @@ _KEY_CODES = {
     "permission_denied": "forbidden",
     "payment_required": "payment",
 }
+_STATUS = re.compile(r"[1-5][0-9][0-9]", re.ASCII)
 _KEY_STATUSES = {401: "invalidated", 402: "payment", 403: "forbidden"}
 _QUOTA_CODES = frozenset({"insufficient_quota", "quota_exceeded", "exceeded_current_quota_error", "billing_not_active"})
 _RATE_CODES = frozenset({"rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error", "too_many_requests"})
@@ -140,7 +142,7 @@ def error_from_payload(payload: Json, status: int | None = None) -> err.GatewayE
     message = fields.get("message")
     message = message[:_MAX_MESSAGE_CHARS] if isinstance(message, str) and message else ""
     code, kind = fields.get("code"), fields.get("type")
-    if status is None and str(code).isdecimal():  # OpenRouter, vLLM: the status that the answer would have had
+    if status is None and _STATUS.fullmatch(str(code)):  # OpenRouter, vLLM: the status the answer would have had
         status = int(str(code))
     words = [word.lower() for word in (code, kind) if isinstance(word, str) and not word.isdecimal()]
     return typed_error(message, words, status, _param(fields))
@@ -191,6 +193,19 @@ def typed_error(message: str, words: list[str], status: int | None, param: str |
     return err.UpstreamFailed(shown, detail=detail)
 
 
+def first_choice(choices: Any) -> Json | None:
+    """Return the choice with index 0; several were never asked for. Null and empty lists come with usage."""
+    for choice in choices if is_array(choices) else ():
+        if is_object(choice) and not choice.get("index"):
+            return choice
+    return None
+
+
+def objects_of(value: Any) -> list[Json]:
+    """Return the objects of a list; of anything else nothing."""
+    return [member for member in value if is_object(member)] if is_array(value) else []
+
+
 def _param(fields: Json) -> str | None:
     param = fields.get("param")
     return param if isinstance(param, str) else None
@@ -200,5 +215,7 @@ def _object(value: Any) -> Json:
     return value if is_object(value) else {}
 
 
-def _count(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else 0
+def read_count(value: Any) -> int:
+    """Return a number of tokens or seconds; anything else is 0."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return int(value) if is_number and 0 <= value < _MAX_COUNT else 0

@@ -18,6 +18,9 @@ from translation.ir.usage import Usage
 from translation.protocols.openai_chat.upstream import (
     failure_in,
     failure_of,
+    first_choice,
+    objects_of,
+    read_count,
     read_payload,
     read_reason,
     read_usage,
@@ -104,16 +107,11 @@ class ChatDecoder:
             self._fail(error)
             return
         if not self._normalizer.started:
-            created = payload.get("created")
             self._id = _string(payload.get("id"))
-            self._normalizer.start(
-                self._id,
-                _string(payload.get("model")),
-                int(created) if isinstance(created, (int, float)) else 0,
-            )
+            self._normalizer.start(self._id, _string(payload.get("model")), read_count(payload.get("created")))
         self._usage = read_usage(payload.get("usage")) or self._usage
         self._tier = _string(payload.get("service_tier")) or self._tier
-        choice = _first_choice(payload.get("choices"))
+        choice = first_choice(payload.get("choices"))
         if choice is None:
             return
         self._usage = read_usage(choice.get("usage")) or self._usage  # Kimi counts inside the choice
@@ -142,7 +140,7 @@ class ChatDecoder:
 
     def _thoughts(self, delta: Json) -> None:
         thought = delta.get("reasoning_content") or delta.get("reasoning")
-        details = [detail for detail in delta.get("reasoning_details") or () if is_object(detail)]
+        details = objects_of(delta.get("reasoning_details"))
         if isinstance(thought, str) and thought:
             self._think(thought)
         else:  # OpenRouter tells the same thing twice, others only here
@@ -150,15 +148,15 @@ class ChatDecoder:
         self._proofs(details)
 
     def _extras(self, delta: Json) -> None:
-        calls = [call for call in delta.get("tool_calls") or () if is_object(call)]
+        calls = objects_of(delta.get("tool_calls"))
         for position, call in enumerate(calls):
             self._call(call, position if len(calls) > 1 else None)
         legacy = delta.get("function_call")
         if is_object(legacy):
             self._call({"index": "legacy", "function": legacy}, None)
-        for image in delta.get("images") or ():
+        for image in objects_of(delta.get("images")):
             self._image(image)
-        for annotation in delta.get("annotations") or ():
+        for annotation in objects_of(delta.get("annotations")):
             self._cite(annotation)
 
     # ---- texts -------------------------------------------------------------------------------------------------
@@ -173,12 +171,10 @@ class ChatDecoder:
 
     def _content_parts(self, parts: list[Any]) -> None:
         """Mistral writes content as a list when it thinks."""
-        for part in parts:
-            if not is_object(part):
-                continue
+        for part in objects_of(parts):
             thinking = part.get("thinking")
             if is_array(thinking):
-                self._think("".join(_string(piece.get("text")) for piece in thinking if is_object(piece)))
+                self._think("".join(_string(piece.get("text")) for piece in objects_of(thinking)))
             else:
                 self._say(_string(part.get("text")))
 
@@ -225,13 +221,15 @@ class ChatDecoder:
         source = custom if is_object(custom) else call.get("function")
         source = source if is_object(source) else {}
         name, call_id = _string(source.get("name")), _string(call.get("id"))
-        block = self._known_call(call.get("index", position), call_id, name)
+        index = call.get("index", position)
+        index = index if index is None or isinstance(index, int) else str(index)
+        block = self._known_call(index, call_id, name)
         if block is None:
             block = Block("tool_call")
             block.tool_kind = "custom" if source is custom else "function"
             self._call_count += 1
             self._normalizer.adopt(block)
-            for key in (call.get("index", position), call_id):
+            for key in (index, call_id):
                 if key is not None and key != "":
                     self._calls[key] = block
         self._last_call = block
@@ -246,18 +244,18 @@ class ChatDecoder:
         if isinstance(text, str) and text:
             self._normalizer.delta(block, text)
 
-    def _known_call(self, index: Any, call_id: str, name: str) -> Block | None:
+    def _known_call(self, index: int | str | None, call_id: str, name: str) -> Block | None:
         if index is None:
             if call_id:
                 return self._calls.get(call_id)
             return None if name else self._last_call
-        block = self._calls.get(index if isinstance(index, (int, str)) else str(index))
+        block = self._calls.get(index)
         if block is not None and name and call_id and block.call_id and call_id != block.call_id:
             return self._calls.get(call_id)  # some servers number every parallel call 0: the id tells them apart
         return block
 
-    def _image(self, image: Any) -> None:
-        url = image.get("image_url") if is_object(image) else None
+    def _image(self, image: Json) -> None:
+        url = image.get("image_url")
         url = url.get("url") if is_object(url) else url
         head, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
         if not comma or not head.startswith("data:") or not head.endswith(";base64"):
@@ -268,9 +266,9 @@ class ChatDecoder:
         self._normalizer.out.append(ev.ImageDelta(block.index, data, head[5:-7] or "image/png"))
         self._normalizer.close(block)
 
-    def _cite(self, annotation: Any) -> None:
+    def _cite(self, annotation: Json) -> None:
         """Sources belong to the text that is open; Chat nests what the IR, like Responses, keeps flat."""
-        inner = annotation.get("url_citation") if is_object(annotation) else None
+        inner = annotation.get("url_citation")
         if is_object(inner) and self._text is not None:
             self._normalizer.out.append(ev.Citation(self._text.index, {"type": "url_citation", **inner}))
 
@@ -295,14 +293,6 @@ class ChatDecoder:
     def _tell_usage(self) -> None:
         if self._usage is not None and self._normalizer.started:
             self._normalizer.out.append(ev.UsageUpdate(self._usage))
-
-
-def _first_choice(choices: Any) -> Json | None:
-    """Return the choice with index 0; several were never asked for. Null and empty lists come with usage."""
-    for choice in choices if is_array(choices) else ():
-        if is_object(choice) and not choice.get("index"):
-            return choice
-    return None
 
 
 def _string(value: Any) -> str:
