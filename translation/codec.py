@@ -74,11 +74,27 @@ class OpenedRequest(Struct, kw_only=True):
     """How many items at the start of the input were put there by `ContinuingCodec.expand`."""
 
 
+class ChatQuirks(Struct, frozen=True, kw_only=True):
+    """Where the vendors of Chat Completions differ from each other; see `protocols/openai_chat/upstream_request.py`.
+
+    `reasoning`: how thinking is asked for: `effort` is `reasoning_effort`, `object` is `reasoning: {effort}`, `switch`
+    is `thinking: {type}`, `none` not at all. `returns_reasoning`: the vendor wants its `reasoning_content` back.
+    `optional_keys`: which of `OPTIONAL_KEYS` the vendor knows; others refuse or ignore them.
+    """
+
+    developer_role: bool = False
+    limit_key: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    reasoning: Literal["effort", "object", "switch", "none"] = "effort"
+    returns_reasoning: bool = False
+    optional_keys: tuple[str, ...] = ()
+
+
 class Quirks(Struct, frozen=True, kw_only=True):
     """What an encoder may have to bend for an upstream. Flags say what the wire does, never who it is.
 
     `subset`: the upstream refuses sampling knobs, limits, storage and user fields (they are dropped and listed).
     `efforts`: reasoning efforts the model knows, lowest first; empty means any. `max_name_chars`: longest tool name.
+    `custom_tools`: the upstream knows tools with free text input; where it does not, they travel as functions.
     """
 
     subset: bool = False
@@ -87,6 +103,8 @@ class Quirks(Struct, frozen=True, kw_only=True):
     max_id_chars: int = 64
     hosted_tools: tuple[str, ...] = ("web_search", "image_generation")
     service_tiers: tuple[str, ...] = ("priority", "flex")
+    custom_tools: bool = True
+    chat: ChatQuirks = ChatQuirks()
 
 
 class RelayTarget(Struct, frozen=True, kw_only=True):

@@ -158,6 +158,15 @@ class Normalizer:
             self._emit_start(block)
         return block
 
+    def adopt(self, block: Block) -> None:
+        """Take in a block that a decoder finds again by itself; `reveal` starts it."""
+        self._blocks.append(block)
+
+    def reveal(self, block: Block) -> None:
+        """Emit the start of an adopted block, once what clients must know of it is known."""
+        if block.index < 0:
+            self._emit_start(block)
+
     def delta(self, block: Block, text: str, part: int = 0, channel: Literal["summary", "text"] = "summary") -> None:
         """Add text to a block. Late text of a closed block is dropped and counted. `channel` matters to reasoning."""
         if block.closed or self.done:

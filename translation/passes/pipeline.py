@@ -1,9 +1,9 @@
 """The order of the passes, and the interface of what they leave behind.
 
 Outbound order matters: pairing first (it drops and adds items), then ids and names (they rename what is left), then
-wrapping, the `Read` hint, tuples and schemas (tuples become objects that the strict check must see), efforts, stop
-sequences. Inbound: tuples (they know the tools by their upstream names), `Read`, unwrapping, names, stop sequences last
-(they need the final text).
+custom tools and wrapping, the `Read` hint, tuples and schemas (tuples become objects that the strict check must see),
+efforts, stop sequences. Inbound: tuples (they know the tools by their upstream names), `Read`, unwrapping, custom
+tools, names, stop sequences last (they need the final text).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from translation.codec import Quirks
 from translation.ir.events import Event
 from translation.ir.request import GenerateRequest
-from translation.passes import ids, names, pairing, read_pages, schemas, stop_sequences, tuples, wrapping
+from translation.passes import custom_tools, ids, names, pairing, read_pages, schemas, stop_sequences, tuples, wrapping
 from translation.shared import efforts
 
 
@@ -44,6 +44,9 @@ def prepare(request: GenerateRequest, quirks: Quirks) -> Prepared:
     request = pairing.repair(request)
     request = ids.shorten(request, quirks.max_id_chars)
     request, name_inverse = names.rename(request, quirks.max_name_chars)
+    custom_inverse = None
+    if not quirks.custom_tools:
+        request, custom_inverse = custom_tools.as_functions(request)
     request, wrap_inverse = wrapping.wrap(request)
     request, pages_inverse = read_pages.guide(request)
     request, tuple_inverse = tuples.convert(request)
@@ -52,7 +55,14 @@ def prepare(request: GenerateRequest, quirks: Quirks) -> Prepared:
     stop_inverse = None
     if quirks.subset:  # other upstreams stop by themselves
         request, stop_inverse = stop_sequences.intercept(request)
-    inverses: tuple[Inverse | None, ...] = (tuple_inverse, pages_inverse, wrap_inverse, name_inverse, stop_inverse)
+    inverses: tuple[Inverse | None, ...] = (
+        tuple_inverse,
+        pages_inverse,
+        wrap_inverse,
+        custom_inverse,
+        name_inverse,
+        stop_inverse,
+    )
     return Prepared(request, tuple(inverse for inverse in inverses if inverse is not None))
 
 

@@ -29,6 +29,18 @@ class SSESplitter:
 
         Raises: ProtocolViolation when a frame exceeds MAX_FRAME_BYTES.
         """
+        frames: list[tuple[bytes, bytes]] = []
+        for block in self.cut(chunk):
+            frame = parse_frame(block)
+            if frame is not None:
+                frames.append(frame)
+        return frames
+
+    def cut(self, chunk: bytes) -> list[bytes]:
+        """Cut into blocks as they came, without their blank line; for those who pass them on.
+
+        Raises: ProtocolViolation as `feed` does.
+        """
         if self._held_cr or b"\r" in chunk:
             chunk = self._unify_line_ends(chunk)
         if not self._seen_any:
@@ -48,22 +60,23 @@ class SSESplitter:
         rest = blocks.pop()
         if rest:
             self._hold(rest)
-        frames: list[tuple[bytes, bytes]] = []
-        for block in blocks:
-            frame = parse_frame(block)
-            if frame is not None:
-                frames.append(frame)
-        return frames
+        return blocks
 
     @property
     def has_pending(self) -> bool:
         """Part of a frame is held back."""
         return bool(self._pending) or self._held_cr
 
-    def finish(self) -> list[tuple[bytes, bytes]]:
-        """Return the trailing frame of a stream that ended without a blank line."""
+    def rest(self) -> bytes:
+        """Return what is held back, and hold it no more."""
         block = b"".join(self._pending)
         self._pending.clear()
+        self._pending_bytes = 0
+        return block
+
+    def finish(self) -> list[tuple[bytes, bytes]]:
+        """Return the trailing frame of a stream that ended without a blank line."""
+        block = self.rest()
         frame = parse_frame(block) if block.strip() else None
         return [frame] if frame is not None else []
 

@@ -1,7 +1,8 @@
-"""OpenAI Chat Completions, the dialect most clients speak. Client side in full; the upstream side comes later.
+"""OpenAI Chat Completions, the dialect most clients and most providers speak; both directions.
 
 `request.py` and what it names read a body, `encoder.py` writes a stream, `response.py` the collected answer from the
-same events. Facts: spec/translation.md §5, spec/clients.md §6. Reference:
+same events. Towards providers: `upstream_request.py`, `upstream_decoder.py`, and `tap.py` for the relay; what they
+share is in `upstream.py`. Facts: spec/translation.md §5, §11.2, spec/clients.md §6. Reference:
 https://platform.openai.com/docs/api-reference/chat (checked 2026-11-20).
 """
 
@@ -9,21 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from translation.codec import Codec, ModelInfo, OpenedRequest, Route, WireContext, WireError
+from translation.codec import (
+    ModelInfo,
+    OpenedRequest,
+    Quirks,
+    RelayTarget,
+    Route,
+    UpstreamCodec,
+    WireContext,
+    WireError,
+)
 from translation.errors import GatewayError
 from translation.ir.events import Event
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
+from translation.protocols.openai_chat import upstream as _upstream
+from translation.protocols.openai_chat import upstream_request as _upstream_request
 from translation.protocols.openai_chat.cursor import overflow_events
 from translation.protocols.openai_chat.encoder import ChatStreamEncoder
 from translation.protocols.openai_chat.request import decode_chat_request, open_chat_request
 from translation.protocols.openai_chat.response import encode_chat_response
+from translation.protocols.openai_chat.tap import ChatBodyTap, ChatTap
+from translation.protocols.openai_chat.upstream_decoder import ChatDecoder
 from translation.shared.openai_errors import encode_openai_error
 from translation.shared.openai_models import encode_openai_model, encode_openai_models
 
 
 class OpenAIChat:
-    """The `Codec` of Chat Completions."""
+    """The `UpstreamCodec` of Chat Completions."""
 
     name = "openai-chat"
     stream_media_type = "text/event-stream; charset=utf-8"
@@ -67,5 +81,25 @@ class OpenAIChat:
         """Write one model."""
         return encode_openai_model(model)
 
+    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> bytes:
+        """Write a provider's body of an IR request. Raises: UnsupportedFeature."""
+        return _upstream_request.encode_request(request, target)
 
-CODEC: Codec = OpenAIChat()
+    def decoder(self) -> ChatDecoder:
+        """Return the decoder of one provider stream."""
+        return ChatDecoder()
+
+    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
+        """Return why the body cannot be relayed, or None."""
+        return _upstream.needs_translation(opened)
+
+    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> bytes:
+        """Write a provider's body of a relayed request."""
+        return _upstream.relay_request(opened, target)
+
+    def tap(self, opened: OpenedRequest) -> ChatTap | ChatBodyTap:
+        """Return the tap of one relayed answer."""
+        return ChatTap(opened) if opened.stream else ChatBodyTap(opened)
+
+
+CODEC: UpstreamCodec = OpenAIChat()
