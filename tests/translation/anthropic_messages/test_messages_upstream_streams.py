@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import anthropic
+import httpx2
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -222,6 +224,22 @@ def test_the_collected_relay_is_what_the_sdks_add_up(name, parse, added_up):
     expected = added_up(parse(CASES[name]))
     assert message.pop("usage").items() >= expected.pop("usage").items()
     assert message == expected
+
+
+@pytest.mark.parametrize("name", [name for name in WHOLE if name != "unknown"])
+def test_the_vendors_own_sdk_adds_a_relay_up_to_the_same(name):
+    _, output = tapped([CASES[name]])
+    answer = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=output)
+    http_client = httpx2.Client(transport=httpx2.MockTransport(lambda request: answer))
+    client = anthropic.Anthropic(api_key="k", base_url="http://gateway.invalid", http_client=http_client)
+    with client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}]) as stream:
+        message = stream.get_final_message()
+    collected = orjson.loads(tapped([CASES[name]], stream=False)[0].collected())
+    assert [block.type for block in message.content] == [block["type"] for block in collected["content"]]
+    assert [getattr(block, "text", None) for block in message.content] == [
+        block.get("text") for block in collected["content"]
+    ]
+    assert (message.id, message.stop_reason) == (collected["id"], collected["stop_reason"])
 
 
 def test_one_json_answer_is_accepted_where_the_client_wants_one():
