@@ -6,9 +6,9 @@ import pytest
 
 from translation import registry
 
-CLIENTS_ONLY = {"anthropic-messages", "gemini", "ollama", "openai-completions", "openai-images"}
+CLIENTS_ONLY = {"gemini", "ollama", "openai-completions", "openai-images"}
 
-UPSTREAMS = ("openai-chat", "openai-responses")
+UPSTREAMS = ("anthropic-messages", "openai-chat", "openai-responses")
 
 
 def test_every_codec_is_found_under_its_own_name() -> None:

@@ -89,6 +89,7 @@ class Normalizer:
         *,
         usage: Usage | None = None,
         raw_reason: str = "",
+        stop_sequence: str | None = None,
         service_tier: str | None = None,
     ) -> None:
         """End with success: close what is open, then stop."""
@@ -98,7 +99,13 @@ class Normalizer:
         self.done = True
         self.usage = usage or self.usage
         self.out.append(
-            ev.Stop(finish_reason=reason, usage=self.usage, raw_reason=raw_reason, service_tier=service_tier)
+            ev.Stop(
+                finish_reason=reason,
+                usage=self.usage,
+                raw_reason=raw_reason,
+                stop_sequence=stop_sequence,
+                service_tier=service_tier,
+            )
         )
 
     def fail(self, error: GatewayError) -> None:

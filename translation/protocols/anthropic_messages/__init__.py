@@ -1,7 +1,8 @@
-"""Anthropic Messages, the dialect of Claude Code and Anthropic's SDKs. Client side in full; no upstream side yet.
+"""Anthropic Messages, the dialect of Claude Code and Anthropic's SDKs, both directions.
 
-`request.py` and what it names read a body, `stage.py` → `encoder.py` write a stream, `response.py` the collected
-answer from the same events. Facts: spec/translation.md §6, spec/clients.md §2. Reference:
+Client side: `request.py` and what it names read a body, `stage.py` → `encoder.py` write a stream, `response.py` the
+collected answer from the same events. Upstream side: `upstream_request.py`, `upstream_decoder.py`, `tap.py`, all after
+`upstream.py`. Facts: spec/translation.md §6, §11.4, spec/clients.md §2. Reference:
 https://platform.claude.com/docs/en/api/messages.
 """
 
@@ -9,7 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from translation.codec import Codec, ModelInfo, OpenedRequest, Route, WireContext, WireError
+from translation.codec import (
+    ModelInfo,
+    OpenedRequest,
+    Quirks,
+    RelayTarget,
+    Route,
+    UpstreamCodec,
+    WireContext,
+    WireError,
+)
 from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
@@ -17,13 +27,17 @@ from translation.protocols.anthropic_messages import errors as _errors
 from translation.protocols.anthropic_messages import models as _models
 from translation.protocols.anthropic_messages import request as _request
 from translation.protocols.anthropic_messages import response as _response
+from translation.protocols.anthropic_messages import upstream as _upstream
+from translation.protocols.anthropic_messages import upstream_request as _upstream_request
 from translation.protocols.anthropic_messages.encoder import MessagesEncoder
+from translation.protocols.anthropic_messages.tap import MessagesTap
+from translation.protocols.anthropic_messages.upstream_decoder import UpstreamDecoder
 from translation.shared.token_count import Countable, countable
 from translation.wire.jsonio import dumps
 
 
 class AnthropicMessages:
-    """Implements `Codec` and `TokenCounter`."""
+    """Implements `UpstreamCodec` and `TokenCounter`."""
 
     name = "anthropic-messages"
     stream_media_type = "text/event-stream; charset=utf-8"
@@ -61,6 +75,26 @@ class AnthropicMessages:
         """Write one model."""
         return _models.encode_model(model)
 
+    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> bytes:
+        """Write the upstream body of an IR request. Raises: UnsupportedFeature."""
+        return _upstream_request.encode_request(request, target)
+
+    def decoder(self) -> UpstreamDecoder:
+        """Return the decoder of one upstream stream."""
+        return UpstreamDecoder()
+
+    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
+        """Return None: an Anthropic upstream reads whatever its clients write."""
+        return None
+
+    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> bytes:
+        """Write the upstream body of a relayed request."""
+        return _upstream.relay_request(opened, target)
+
+    def tap(self, opened: OpenedRequest) -> MessagesTap:
+        """Return the tap of one relayed answer."""
+        return MessagesTap(opened)
+
     def countable(self, opened: OpenedRequest) -> Countable:
         """Return what counts. Raises: InvalidRequest, UnsupportedFeature."""
         return countable(_request.decode_request(opened))
@@ -70,4 +104,4 @@ class AnthropicMessages:
         return dumps({"input_tokens": tokens})
 
 
-CODEC: Codec = AnthropicMessages()
+CODEC: UpstreamCodec = AnthropicMessages()
