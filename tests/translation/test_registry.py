@@ -6,11 +6,12 @@ import pytest
 
 from translation import registry
 
-CLIENTS_ONLY = {"anthropic-messages", "gemini", "ollama", "openai-chat", "openai-completions", "openai-images"}
+CLIENTS_ONLY = {"anthropic-messages", "ollama", "openai-chat", "openai-completions", "openai-images"}
+UPSTREAMS = {"gemini", "openai-responses"}
 
 
 def test_every_codec_is_found_under_its_own_name() -> None:
-    assert set(registry.codecs()) == {*CLIENTS_ONLY, "openai-responses"}
+    assert set(registry.codecs()) == {*CLIENTS_ONLY, *UPSTREAMS}
     assert all(registry.get(name).name == name for name in registry.codecs())
 
 
@@ -20,5 +21,6 @@ def test_a_protocol_of_clients_only_is_no_upstream(name: str) -> None:
         registry.get_upstream(name)
 
 
-def test_responses_is_spoken_to_upstreams() -> None:
-    assert registry.get_upstream("openai-responses") is registry.get("openai-responses")
+@pytest.mark.parametrize("name", sorted(UPSTREAMS))
+def test_some_protocols_are_spoken_to_upstreams(name: str) -> None:
+    assert registry.get_upstream(name) is registry.get(name)
