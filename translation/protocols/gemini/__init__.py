@@ -1,7 +1,8 @@
-"""Gemini's generateContent, streamed and collected, countTokens and models. Client side in full; upstream side later.
+"""Gemini's generateContent, streamed and collected, countTokens and models; both directions.
 
 `request.py` and what it names read a call, `encoder.py` writes a stream, `response.py` the collected answer from the
-same events. Facts: spec/translation.md §7, spec/clients.md §3, §6. Reference:
+same events. Towards a provider: `upstream.py` → `upstream_request.py` write a call, `upstream_decoder.py` reads the
+stream, `tap.py` relays it. Facts: spec/translation.md §7, §11.5, spec/clients.md §3, §6. Reference:
 https://ai.google.dev/api/generate-content (checked 2026-11-23).
 """
 
@@ -9,15 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from translation.codec import Codec, ModelInfo, OpenedRequest, Route, WireContext, WireError
+from translation.codec import (
+    ModelInfo,
+    OpenedRequest,
+    Quirks,
+    RelayTarget,
+    Route,
+    UpstreamCodec,
+    WireContext,
+    WireError,
+)
 from translation.errors import GatewayError
 from translation.ir.request import GenerateRequest
 from translation.ir.response import GenerateResponse
+from translation.protocols.gemini import upstream as _upstream
 from translation.protocols.gemini.encoder import GeminiStreamEncoder
 from translation.protocols.gemini.errors import encode_gemini_error
 from translation.protocols.gemini.models import encode_gemini_model, encode_gemini_models
 from translation.protocols.gemini.request import decode_gemini_request, open_gemini_request
 from translation.protocols.gemini.response import encode_gemini_response
+from translation.protocols.gemini.tap import GeminiTap
+from translation.protocols.gemini.upstream_decoder import GeminiDecoder
 from translation.shared.token_count import Countable, countable
 from translation.wire import jsonio
 
@@ -26,7 +39,7 @@ VERSIONS = ("v1beta", "v1", "v1alpha")
 
 
 class Gemini:
-    """The `Codec` of Gemini."""
+    """The `UpstreamCodec` of Gemini; stateless."""
 
     name = "gemini"
     stream_media_type = "text/event-stream; charset=utf-8"
@@ -80,5 +93,25 @@ class Gemini:
         """Answer `countTokens`."""
         return jsonio.dumps({"totalTokens": tokens})
 
+    def encode_request(self, request: GenerateRequest, target: RelayTarget) -> bytes:
+        """Write the upstream body of an IR request. Raises: UnsupportedFeature."""
+        return _upstream.encode_request(request, target)
 
-CODEC: Codec = Gemini()
+    def decoder(self) -> GeminiDecoder:
+        """Return the decoder of one upstream stream."""
+        return GeminiDecoder()
+
+    def needs_translation(self, opened: OpenedRequest, quirks: Quirks) -> str | None:
+        """Return why a body cannot be relayed: nothing keeps one of these from it."""
+        return _upstream.needs_translation(opened, quirks)
+
+    def relay_request(self, opened: OpenedRequest, target: RelayTarget) -> bytes:
+        """Write the client's own body for the upstream."""
+        return _upstream.relay_request(opened, target)
+
+    def tap(self, opened: OpenedRequest) -> GeminiTap:
+        """Return the reader of one relayed stream."""
+        return GeminiTap(opened)
+
+
+CODEC: UpstreamCodec = Gemini()

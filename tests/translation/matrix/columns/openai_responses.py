@@ -84,7 +84,7 @@ class ResponsesColumn(Column):
         told = [
             frame["response"]
             for frame in frames
-            if frame["type"] in (*TERMINALS, "response.created") and "response" in frame
+            if frame["type"] in (*TERMINALS, "response.created") and frame["type"] != "error" and "response" in frame
         ]
         assert len({response["id"] for response in told}) == 1
         assert all(response["model"] == "my-model" for response in told)
