@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Tests that measure are run by `make bench`, or with PYTEST_ARGS=-mperf: a busy machine would fail them.
-PYTEST_ARGS ?= -m "not perf"
+PYTEST_ARGS ?= -m "not perf" -n auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test lint check messages screenshots fmt bench lock clean
